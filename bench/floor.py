@@ -1,0 +1,47 @@
+"""
+The floor: a Python gRPC server that takes the same bytes and does nothing with them.
+
+Built with the receiver's options and number of workers, so that what spanmill costs above it
+is spanmill's own. Started as `python -m bench.floor`; prints its port.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from spanmill.daemon import SWITCH_INTERVAL_S
+from spanmill.receiver import ReceiverLimits
+from spanmill.receiver.grpc import CONNECTION_AGE_MS, STREAMS_PER_CONNECTION, TRACE_SERVICE
+
+REQUEST_BYTES = 64 * 1024 * 1024
+
+
+def serve() -> None:
+    """Serve on a free loopback port until killed."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    server = grpc.server(
+        ThreadPoolExecutor(ReceiverLimits().workers),
+        options=(
+            ("grpc.max_receive_message_length", REQUEST_BYTES),
+            ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+            ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
+            ("grpc.so_reuseport", 0),
+        ),
+    )
+    export = grpc.unary_unary_rpc_method_handler(_export)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(TRACE_SERVICE, {"Export": export}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(port, flush=True)
+    server.wait_for_termination()
+
+
+def _export(_request: bytes, _context: grpc.ServicerContext) -> bytes:
+    return b""
+
+
+if __name__ == "__main__":
+    serve()

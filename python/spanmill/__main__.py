@@ -1,0 +1,5 @@
+"""`python -m spanmill` is `spanmill`."""
+
+from spanmill.cli import main
+
+main()

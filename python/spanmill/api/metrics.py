@@ -1,0 +1,207 @@
+"""What the daemon says about itself to Prometheus. Names start with `spanmill_`."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from spanmill import _core
+from spanmill.errors import Closed
+
+OUTCOMES: Final = ("counted", "duplicate", "late", "sampled_out")
+"""Classes of the ledger; with `rejected` they sum up to `received`."""
+
+
+class ExportFigures(Protocol):
+    """What the exporter has done so far."""
+
+    @property
+    def files(self) -> int: ...  # noqa: D102
+    @property
+    def rows(self) -> int: ...  # noqa: D102
+    @property
+    def bytes(self) -> int: ...  # noqa: D102
+    @property
+    def failed_passes(self) -> int: ...  # noqa: D102
+
+
+class CoreCollector(Collector):
+    """Reads the core's figures at each scrape; nothing is counted twice or kept here."""
+
+    def __init__(self, engine: _core.Engine, export: Callable[[], ExportFigures]) -> None:
+        self._engine = engine
+        self._export = export
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every metric family; none once the core is closed."""
+        try:
+            stats = json.loads(self._engine.stats())
+            ledger = json.loads(self._engine.ledger())
+            slos = json.loads(self._engine.slos())
+        except Closed:
+            return
+        yield InfoMetricFamily("spanmill_build", "How the daemon was built.", _core.build_info())
+        yield from _requests(stats)
+        yield from _events(ledger)
+        yield from _state(stats)
+        yield from _budgets(slos)
+        yield from _exported(self._export())
+
+
+def registry(engine: _core.Engine, export: Callable[[], ExportFigures]) -> CollectorRegistry:
+    """Gather our own metrics and those of the process."""
+    metrics = CollectorRegistry(auto_describe=False)
+    metrics.register(CoreCollector(engine, export))
+    ProcessCollector(registry=metrics)
+    return metrics
+
+
+def _requests(stats: Mapping[str, Any]) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "spanmill_requests_accepted_total",
+        "OTLP requests folded.",
+        stats["requests"]["accepted"],
+    )
+    refused = CounterMetricFamily(
+        "spanmill_requests_refused_total",
+        "OTLP requests refused as a whole; none of their events is in the ledger.",
+        labels=["reason"],
+    )
+    for reason, count in stats["requests"]["refused"].items():
+        refused.add_metric([reason], count)
+    yield refused
+    yield CounterMetricFamily(
+        "spanmill_ingest_bytes_total", "Bytes of OTLP requests folded.", stats["ingest_bytes"]
+    )
+
+
+def _events(ledger: Mapping[str, Any]) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "spanmill_events_received_total",
+        "Events in requests that could be decoded.",
+        ledger["received"],
+    )
+    events = CounterMetricFamily(
+        "spanmill_events_total",
+        "Events by what became of them; the outcomes sum up to those received.",
+        labels=["outcome"],
+    )
+    for outcome, count in _outcomes(ledger).items():
+        events.add_metric([outcome], count)
+    yield events
+    rejected = CounterMetricFamily(
+        "spanmill_events_rejected_total",
+        "Events that no retry can save, by reason.",
+        labels=["reason"],
+    )
+    for reason, count in ledger["rejected"].items():
+        rejected.add_metric([reason], count)
+    yield rejected
+    yield GaugeMetricFamily(
+        "spanmill_ledger_balanced",
+        "1 while every event received is accounted for.",
+        float(ledger["balanced"]),
+    )
+    for part, parties in ledger["by"].items():
+        by_part = CounterMetricFamily(
+            f"spanmill_{part}_events_total",
+            f"Events by {part} and by what became of them.",
+            labels=[part, "outcome"],
+        )
+        for party, counts in parties.items():
+            for outcome, count in _outcomes(counts).items():
+                by_part.add_metric([party, outcome], count)
+        yield by_part
+
+
+def _outcomes(counts: Mapping[str, Any]) -> dict[str, int]:
+    named = {outcome: counts[outcome] for outcome in OUTCOMES}
+    return named | {"rejected": sum(counts["rejected"].values())}
+
+
+def _state(stats: Mapping[str, Any]) -> Iterator[Metric]:
+    if stats["watermark_s"] is not None:
+        yield GaugeMetricFamily(
+            "spanmill_watermark_timestamp_seconds",
+            "Event time before which windows are closed, as Unix time.",
+            stats["watermark_s"],
+        )
+    yield CounterMetricFamily(
+        "spanmill_digest_late_events_total",
+        "Events counted behind the watermark, which percentiles do not hold.",
+        stats["digest_late"],
+    )
+    series = GaugeMetricFamily("spanmill_series", "Series held, by view.", labels=["view"])
+    for view, count in stats["series"].items():
+        series.add_metric([view], count)
+    yield series
+    overflow = CounterMetricFamily(
+        "spanmill_overflow_events_total",
+        "Events whose value of a dimension was folded into __other__ at a limit.",
+        labels=["view", "dimension"],
+    )
+    for view, dimensions in stats["overflow"].items():
+        for dimension, count in dimensions.items():
+            overflow.add_metric([view, dimension], count)
+    yield overflow
+    buckets = GaugeMetricFamily("spanmill_buckets", "Slices of event time held.", labels=["state"])
+    buckets.add_metric(["open"], stats["open_buckets"])
+    buckets.add_metric(["sealed"], stats["sealed_buckets"])
+    yield buckets
+    yield GaugeMetricFamily(
+        "spanmill_memory_bytes", "Memory the core holds for series.", stats["memory_bytes"]
+    )
+
+
+def _budgets(slos: list[Mapping[str, Any]]) -> Iterator[Metric]:
+    labels = ["slo", "group"]
+    objective = GaugeMetricFamily(
+        "spanmill_slo_objective_ratio", "Wanted share of good events.", labels=["slo"]
+    )
+    events = GaugeMetricFamily(
+        "spanmill_slo_period_events",
+        "Events of the rolling period by verdict; falls as old ones leave.",
+        labels=[*labels, "verdict"],
+    )
+    left = GaugeMetricFamily(
+        "spanmill_slo_budget_left_ratio",
+        "Share of the error budget left; below 0 when overspent.",
+        labels=labels,
+    )
+    burn = GaugeMetricFamily(
+        "spanmill_slo_burn_ratio",
+        "Speed of spending over a look-back; 1 spends the budget exactly at period end.",
+        labels=[*labels, "window"],
+    )
+    for slo in slos:
+        group = ",".join(f"{dimension}={value}" for dimension, value in slo["group"].items())
+        key = [slo["name"], group]
+        if not group:
+            objective.add_metric(key[:1], slo["objective"])
+        events.add_metric([*key, "good"], slo["good"])
+        events.add_metric([*key, "bad"], slo["bad"])
+        if slo["budget_left"] is not None:
+            left.add_metric(key, slo["budget_left"])
+        for window, rate in slo["burn"].items():
+            if rate is not None:
+                burn.add_metric([*key, window], rate)
+    yield from (objective, events, left, burn)
+
+
+def _exported(export: ExportFigures) -> Iterator[Metric]:
+    yield CounterMetricFamily("spanmill_export_files_total", "Files exported.", export.files)
+    yield CounterMetricFamily("spanmill_export_rows_total", "Rows exported.", export.rows)
+    yield CounterMetricFamily("spanmill_export_bytes_total", "Bytes exported.", export.bytes)
+    yield CounterMetricFamily(
+        "spanmill_export_failed_passes_total",
+        "Export passes that failed and will be repeated.",
+        export.failed_passes,
+    )

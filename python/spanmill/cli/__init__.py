@@ -1,0 +1,5 @@
+"""The command line."""
+
+from spanmill.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,65 @@
+"""`spanmill ledger`."""
+
+from spanmill.cli.figures import count
+from spanmill.cli.options import (
+    DATA_DIR_DEFAULT,
+    FAILED,
+    ApiOption,
+    DataDirOption,
+    JsonOption,
+    fail,
+    failing_plainly,
+    print_json,
+)
+from spanmill.client import Ledger, LedgerCounts, connect
+
+
+def ledger(
+    api: ApiOption = None, data_dir: DataDirOption = DATA_DIR_DEFAULT, as_json: JsonOption = False
+) -> None:
+    """
+    Account for every event received: counted, duplicate, late, rejected, sampled out.
+
+    Example: spanmill ledger --json
+
+    Exit codes: 0 the ledger balances; 1 it does not, or no daemon answers.
+    """
+    with failing_plainly(), connect(api, data_dir=data_dir) as daemon:
+        answer = daemon.ledger()
+    if as_json:
+        print_json(answer)
+    else:
+        _print_table(answer)
+    if not answer["balanced"]:
+        fail("the ledger does not balance: events are unaccounted for; report this", FAILED)
+
+
+def _print_table(answer: Ledger) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="events")
+    table.add_column("")
+    for heading in ("received", "counted", "duplicate", "late", "rejected", "sampled out"):
+        table.add_column(heading, justify="right")
+    table.add_row("all", *_figures(answer), end_section=True)
+    for part in ("source", "tenant"):
+        for name, counts in answer["by"][part].items():
+            table.add_row(f"{part} {name}", *_figures(counts))
+        table.add_section()
+    console = Console()
+    console.print(table)
+    for reason, rejected in answer["rejected"].items():
+        console.print(f"rejected for {reason}: {count(rejected)}")
+    console.print("balanced" if answer["balanced"] else "NOT BALANCED")
+
+
+def _figures(counts: LedgerCounts) -> list[str]:
+    return [
+        count(counts["received"]),
+        count(counts["counted"]),
+        count(counts["duplicate"]),
+        count(counts["late"]),
+        count(sum(counts["rejected"].values())),
+        count(counts["sampled_out"]),
+    ]

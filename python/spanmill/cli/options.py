@@ -1,0 +1,66 @@
+"""Options that several commands share, and how every command fails."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from spanmill.errors import BadRequest, ConfigError, SpanmillError, UnknownName
+
+ApiOption = Annotated[
+    str | None,
+    typer.Option(
+        "--api", metavar="HOST:PORT", envvar="SPANMILL_API", help="Where the daemon's API listens."
+    ),
+]
+DataDirOption = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        envvar="SPANMILL_DATA_DIR",
+        help="The daemon's data folder; its address file finds the API.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", help="Config file; all defaults without one."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set a config key; repeats."),
+]
+
+DATA_DIR_DEFAULT = Path("spanmill-data")
+
+FAILED = 1
+"""Exit code: it did not work, or what was asked for does not hold."""
+
+MISUSED = 2
+"""Exit code: the command or the config is wrong."""
+
+
+def fail(message: str, code: int = FAILED) -> NoReturn:
+    """Print each line to stderr under our name and exit."""
+    for line in message.splitlines():
+        typer.echo(f"spanmill: {line}", err=True)
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def failing_plainly() -> Iterator[None]:
+    """Turn our errors into one line each and an exit code; others are bugs and keep their trace."""
+    try:
+        yield
+    except (ConfigError, UnknownName, BadRequest) as error:
+        fail(str(error), MISUSED)
+    except SpanmillError as error:
+        fail(str(error))
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON to stdout."""
+    typer.echo(json.dumps(value, indent=2))

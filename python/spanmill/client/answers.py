@@ -1,0 +1,135 @@
+"""What the HTTP API answers, key by key. Times are RFC 3339 in UTC, durations seconds."""
+
+from typing import NotRequired, TypedDict
+
+
+class Window(TypedDict):
+    """A stretch of event time; `open` while events may still fall into it."""
+
+    start: str
+    end: str
+    open: bool
+
+
+class QuerySeries(TypedDict):
+    """One row of a query: a combination of dimension values and its distribution."""
+
+    dims: dict[str, str]
+    count: int
+    sum: float
+    min: float
+    max: float
+    quantiles: dict[str, float]
+    """Keyed by rank as text: `{"0.99": 1.42}`."""
+    exact: bool
+    """Whether the quantiles are those of a full sort."""
+    rank_error: float
+    """The share of events by which a quantile's rank may be off."""
+    late: int
+    """Events counted behind the watermark, which the quantiles do not hold."""
+
+
+class QueryAnswer(TypedDict):
+    """Answer of `/query`. A series without an event in the window is absent."""
+
+    measure: str
+    unit: str
+    window: Window
+    watermark: str | None
+    series: list[QuerySeries]
+
+
+class SeriesEntry(TypedDict):
+    """One series of a view; `count` is events since the start of the daemon."""
+
+    id: int
+    dims: dict[str, str]
+    count: int
+
+
+class ViewSeries(TypedDict):
+    """One view with its series."""
+
+    view: str
+    dimensions: list[str]
+    measures: list[str]
+    series: list[SeriesEntry]
+
+
+class SeriesList(TypedDict):
+    """Answer of `/series`."""
+
+    views: list[ViewSeries]
+
+
+class MeasureEntry(TypedDict):
+    """One measure: its unit (UCUM, or ISO 4217 for money), the views that have it, events seen."""
+
+    name: str
+    unit: str
+    description: str
+    views: list[str]
+    count: int
+
+
+class DimensionEntry(TypedDict):
+    """One dimension."""
+
+    name: str
+    description: str
+
+
+class Measures(TypedDict):
+    """Answer of `/measures`."""
+
+    measures: list[MeasureEntry]
+    dimensions: list[DimensionEntry]
+
+
+class LedgerCounts(TypedDict):
+    """Events: received = counted + duplicate + late + rejected + sampled_out when balanced."""
+
+    received: int
+    counted: int
+    duplicate: int
+    late: int
+    rejected: dict[str, int]
+    sampled_out: int
+    balanced: bool
+
+
+class LedgerParts(TypedDict):
+    """The same by source (`service.name`) and by tenant."""
+
+    source: dict[str, LedgerCounts]
+    tenant: dict[str, LedgerCounts]
+
+
+class Ledger(LedgerCounts):
+    """Answer of `/ledger`."""
+
+    by: LedgerParts
+
+
+class Budget(TypedDict):
+    """One objective, or one group of it, in `/slo`."""
+
+    name: str
+    group: dict[str, str]
+    description: str
+    objective: float
+    period: float
+    good: int
+    bad: int
+    total: int
+    budget_left: float | None
+    """Share of the period's budget; below 0 when overspent, None without an event."""
+    burn: dict[str, float | None]
+    """Rate burn by look-back: `{"1h": 2.1}`; 1.0 spends the budget exactly at period end."""
+    volume_burn: dict[str, float | None]
+    burning_since: str | None
+    data: str
+    alert: str
+    budget: str
+    layer: NotRequired[str]
+    runbook: NotRequired[str]

@@ -1,0 +1,150 @@
+"""One method for each endpoint of the HTTP API."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, cast
+from urllib.parse import quote
+
+import httpx
+
+from spanmill.client.answers import Budget, Ledger, Measures, QueryAnswer, SeriesList
+from spanmill.client.find import Found, find_daemon
+from spanmill.errors import BadRequest, RequestFailed, SpanmillError, UnknownName, Unreachable
+from spanmill.model import Address
+
+_TIMEOUT_S: Final = 10.0
+_ERRORS: Final[Mapping[str, type[SpanmillError]]] = {
+    "unknown_name": UnknownName,
+    "bad_request": BadRequest,
+}
+
+
+class Client:
+    """
+    A connection to one daemon. Safe to share between threads; a context manager.
+
+    Every method raises:
+        Unreachable: No daemon answers there.
+        UnknownName: No such measure, dimension, view or objective.
+        BadRequest: A parameter is out of range.
+        RequestFailed: Any other error answer.
+    """
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        # No proxies: a daemon on loopback must not be asked for through one.
+        self._http = httpx.Client(
+            base_url=f"http://{found.address}", timeout=_TIMEOUT_S, trust_env=False
+        )
+
+    @property
+    def address(self) -> Address:
+        """Where the daemon's API listens."""
+        return self._found.address
+
+    def query(
+        self,
+        measure: str,
+        *,
+        q: Sequence[float] = (0.5, 0.95, 0.99),
+        by: Sequence[str] = (),
+        where: Mapping[str, str | Sequence[str]] | None = None,
+        window: str = "5m",
+        end: str | None = None,
+        view: str | None = None,
+    ) -> QueryAnswer:
+        """
+        Ask for a measure's distribution over a window of event time.
+
+        Args:
+            measure: Such as `ttft`.
+            q: Ranks in [0, 1].
+            by: Dimensions that tell the answer's series apart.
+            where: Dimension to a value, or to several of which any may match.
+            window: Duration such as `5m`, in steps of 10 s.
+            end: RFC 3339; the newest events where it is not given.
+            view: The first that has all of these where it is not given.
+        """
+        params: list[tuple[str, str]] = [
+            ("measure", measure),
+            ("q", ",".join(f"{rank:.12g}" for rank in q)),
+            ("window", window),
+        ]
+        params += [("by", ",".join(by))] if by else []
+        for dimension, values in (where or {}).items():
+            several = [values] if isinstance(values, str) else values
+            params += [("where", f"{dimension}:{value}") for value in several]
+        params += [("end", end)] if end is not None else []
+        params += [("view", view)] if view is not None else []
+        return cast("QueryAnswer", self._get("/query", params))
+
+    def series(self) -> SeriesList:
+        """List every view with its series."""
+        return cast("SeriesList", self._get("/series"))
+
+    def measures(self) -> Measures:
+        """List measures with their units, and dimensions."""
+        return cast("Measures", self._get("/measures"))
+
+    def ledger(self) -> Ledger:
+        """Account for every event received."""
+        return cast("Ledger", self._get("/ledger"))
+
+    def slo(self, name: str | None = None) -> list[Budget]:
+        """State the budgets of all objectives, or of one and its groups."""
+        path = "/slo" if name is None else f"/slo/{quote(name, safe='')}"
+        return cast("list[Budget]", self._get(path))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _get(self, path: str, params: Sequence[tuple[str, str]] = ()) -> Any:  # noqa: ANN401  JSON
+        try:
+            answer = self._http.get(f"/api/v1{path}", params=list(params))
+        except httpx.TransportError as error:
+            raise Unreachable(
+                f"no daemon answers at {self._found.address} ({self._found.because}): "
+                f"{str(error) or type(error).__name__}; start one with `spanmill serve`"
+            ) from None
+        try:
+            body = answer.json()
+            if answer.is_success:
+                return body
+            failure = body["error"]
+            code, text = failure["code"], failure["message"]
+            message = f"{text}; {failure['hint']}" if failure["hint"] else text
+        except (ValueError, KeyError, TypeError):
+            raise Unreachable(
+                f"what answers at {self._found.address} ({self._found.because}) is not spanmill"
+            ) from None
+        if code in _ERRORS:
+            raise _ERRORS[code](message)
+        raise RequestFailed(message, answer.status_code, code)
+
+
+def connect(addr: str | None = None, *, data_dir: Path | None = None) -> Client:
+    """
+    Connect to a daemon.
+
+    Args:
+        addr: `host:port` of its API.
+        data_dir: Its data folder, whose address file tells where it listens. Without
+            either, the default address is used.
+
+    Raises:
+        Unreachable: `addr` or the address file holds no address.
+    """
+    return Client(find_daemon(addr, data_dir))

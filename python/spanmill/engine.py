@@ -1,0 +1,222 @@
+"""The core's share of the config, the core itself, and the thread that keeps its time."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import structlog
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from spanmill import _core
+from spanmill.errors import Closed, StartError
+from spanmill.model import (
+    Bytes,
+    ConfigPath,
+    DimensionName,
+    MeasureName,
+    Reading,
+    Seconds,
+    Section,
+    Where,
+)
+
+TICK_S: Final = 1.0
+"""How often the core looks at the clock; its finest counters are this wide."""
+
+STALLED_AFTER_S: Final = 10.0
+"""Without a finished tick for this long the daemon is not ready."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class WindowConfig(Section):
+    """How event time is followed."""
+
+    lateness: Seconds = 60.0
+    """How far the watermark trails the newest event; digests take nothing older."""
+
+    future_skew: Seconds = 5.0
+    """How far ahead of our clock an event may end; any further and it is rejected."""
+
+    idle: Annotated[Seconds, Field(gt=0)] = 30.0
+    """After this long without an event the watermark moves to the newest event."""
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("names something twice")
+    return names
+
+
+class ViewConfig(Section):
+    """One table of distributions: which events, told apart by what, measuring what."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
+    """Unique; names the view in queries and exports."""
+
+    where: Where = Field(default={})
+    """Which events: dimension to a value or a list of values. All events without it."""
+
+    dimensions: Annotated[tuple[DimensionName, ...], AfterValidator(_distinct)]
+    """What tells series apart. Each combination of values costs memory."""
+
+    measures: Annotated[tuple[MeasureName, ...], AfterValidator(_distinct), Field(min_length=1)]
+    """What each series measures."""
+
+    def to_core(self) -> dict[str, Any]:
+        """Write it as the core's config expects it."""
+        return {
+            "name": self.name,
+            "where": [[dimension, list(values)] for dimension, values in self.where.items()],
+            "dimensions": list(self.dimensions),
+            "measures": list(self.measures),
+        }
+
+
+def _named_once(views: tuple[ViewConfig, ...]) -> tuple[ViewConfig, ...]:
+    names = [view.name for view in views]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two views are named {name!r}; rename one")
+    return views
+
+
+DEFAULT_VIEW: Final = ViewConfig(
+    name="requests",
+    dimensions=("service", "model", "region", "tenant"),
+    measures=("duration", "ttft", "tpot", "queue_time", "input_tokens", "output_tokens"),
+)
+"""The view there is where the config has none."""
+
+
+class EngineLimits(Section):
+    """How much the core may hold. Over a limit values collapse to `__other__`, and are counted."""
+
+    series: Annotated[int, Field(ge=1)] = 100_000
+    """Series of one view."""
+
+    groups: Annotated[int, Field(ge=1)] = 1000
+    """Groups of one objective that keep a budget of their own."""
+
+    dimension_values: Annotated[int, Field(ge=1)] = 1_000_000
+    """Distinct dimension values remembered."""
+
+    dimension_bytes: Annotated[Bytes, Field(ge=1)] = 256
+    """Length of one dimension value."""
+
+    sources: Annotated[int, Field(ge=1)] = 1000
+    """Sources, and tenants, that the ledger tells apart."""
+
+    request_bytes: Annotated[Bytes, Field(ge=1024)] = 16 * 1024**2
+    """Size of one request, decompressed."""
+
+
+def _only_off(durability: object) -> object:
+    if durability in ("sync", "relaxed"):
+        raise ValueError(f"{durability!r} needs the journal, which does not exist yet; use off")
+    return durability
+
+
+class EngineConfig(Section):
+    """What the core is built from."""
+
+    data_dir: Annotated[ConfigPath, Field(validate_default=True)] = Path("spanmill-data")
+    """Folder for everything kept; one daemon at a time. Starts at the config file's folder."""
+
+    durability: Annotated[Literal["off"], BeforeValidator(_only_off)] = "off"
+    """What an acknowledged event survives. `off`: it lives in memory, a restart loses it."""
+
+    window: WindowConfig = WindowConfig()
+    """How event time is followed."""
+
+    views: Annotated[tuple[ViewConfig, ...], AfterValidator(_named_once), Field(min_length=1)] = (
+        DEFAULT_VIEW,
+    )
+    """Which distributions are kept."""
+
+    limits: EngineLimits = EngineLimits()
+    """How much may be held at once."""
+
+
+def known_names(base: Path) -> Reading:
+    """Ask the core which measures and dimensions exist, to read files in `base` against."""
+    signals = json.loads(_core.signals())
+    return Reading(
+        base=base,
+        measures={one["name"]: one["unit"] for one in signals["measures"]},
+        dimensions=[one["name"] for one in signals["dimensions"]],
+    )
+
+
+def core_config(config: EngineConfig, objectives: Sequence[Mapping[str, Any]]) -> str:
+    """Write the JSON the core is built from; it has no defaults of its own."""
+    return json.dumps(
+        {
+            "data_dir": str(config.data_dir.absolute()),
+            "durability": config.durability,
+            "window": {
+                "lateness_s": config.window.lateness,
+                "future_skew_s": config.window.future_skew,
+                "idle_s": config.window.idle,
+            },
+            "views": [view.to_core() for view in config.views],
+            "objectives": list(objectives),
+            "limits": {name: getattr(config.limits, name) for name in EngineLimits.model_fields},
+        }
+    )
+
+
+def open_engine(config: EngineConfig, objectives: Sequence[Mapping[str, Any]]) -> _core.Engine:
+    """
+    Create the data folder where it is missing, and build the core on it.
+
+    Raises:
+        StartError: The folder cannot be created.
+        FolderInUse: Another daemon holds it.
+        ConfigError: The core refuses a section.
+    """
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(
+            f"cannot create the data folder {config.data_dir}: {error.strerror}; set data_dir"
+        ) from None
+    return _core.Engine(core_config(config, objectives))
+
+
+class Maintenance:
+    """Ticks the core once a second, so that buckets seal and retire while no event arrives."""
+
+    def __init__(self, engine: _core.Engine) -> None:
+        self._engine = engine
+        self._stopping = threading.Event()
+        self._ticked_at_s = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
+
+    def start(self) -> None:
+        """Start ticking."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop at once; a tick under way is finished."""
+        self._stopping.set()
+        self._thread.join()
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether no tick has finished for `STALLED_AFTER_S`."""
+        return time.monotonic() - self._ticked_at_s > STALLED_AFTER_S
+
+    def _run(self) -> None:
+        while not self._stopping.wait(TICK_S):
+            try:
+                self._engine.tick()
+                self._ticked_at_s = time.monotonic()
+            except Closed:
+                return
+            except Exception:
+                # Without ticks nothing would ever seal: the next one may succeed.
+                log.exception("maintenance failed, will retry", retry_in_s=TICK_S)

@@ -1,0 +1,90 @@
+# ruff: noqa: N818  An operator reads these names; "Error" on each would say nothing.
+"""
+Every error spanmill raises on purpose.
+
+    SpanmillError
+    ├── ConfigError      config or objective files cannot be used; lists every problem
+    ├── StartError       a part cannot start, for a reason outside the config
+    │   ├── AddressInUse     another process listens there
+    │   └── FolderInUse      another daemon holds the data folder
+    ├── WireError        a request's bytes are not valid OTLP; nothing of it was folded
+    ├── Overloaded       a limit is reached; the same request may be sent again later
+    ├── Closed           the engine was closed
+    ├── UnknownName      no such measure, dimension, view or objective; lists those that exist
+    ├── BadRequest       a query is out of range; says the range
+    ├── Unreachable      no daemon answers at an address
+    └── RequestFailed    a daemon answered with an error of its own
+
+The core raises `ConfigError`, `FolderInUse`, `WireError`, `Overloaded`, `Closed`,
+`UnknownName` and `BadRequest` itself.
+"""
+
+import errno
+
+
+class SpanmillError(Exception):
+    """Root of the tree; its text is one line a person can act on, unless said otherwise."""
+
+
+class ConfigError(SpanmillError):
+    """Config or objective files cannot be used. Its text has one line for each problem."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class StartError(SpanmillError):
+    """A part cannot start, for a reason outside the config."""
+
+
+class AddressInUse(StartError):
+    """Another process listens on the address."""
+
+
+class FolderInUse(StartError):
+    """Another daemon holds the data folder."""
+
+
+class WireError(SpanmillError):
+    """A request's bytes are not valid OTLP; nothing of it was folded."""
+
+
+class Overloaded(SpanmillError):
+    """A limit is reached and nothing was folded; `retry_after_s` says when room is likely."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Closed(SpanmillError):
+    """The engine was closed."""
+
+
+class UnknownName(SpanmillError):
+    """No such measure, dimension, view or objective; the text lists those that exist."""
+
+
+class BadRequest(SpanmillError):
+    """A query is out of range; the text says the range."""
+
+
+class Unreachable(SpanmillError):
+    """No daemon answers at an address; the text says how the address was found."""
+
+
+class RequestFailed(SpanmillError):
+    """A daemon answered with an error of its own: HTTP `status` and its `code`."""
+
+    def __init__(self, message: str, status: int, code: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+def cannot_listen(address: object, key: str, error: OSError) -> StartError:
+    """Say why an address cannot be bound, and which config key names another."""
+    if error.errno == errno.EADDRINUSE:
+        return AddressInUse(f"{address} is in use by another process; stop it, or set {key}")
+    return StartError(f"cannot listen on {address}: {error.strerror or error}; set {key}")

@@ -1,0 +1,206 @@
+"""
+OTLP over gRPC: takes request bytes and passes them on undecoded.
+
+`Export` below is the hot path's second hop. No Python object is made per span, and
+shedding happens here rather than in gRPC: its own limit answers RESOURCE_EXHAUSTED
+without a delay, on which clients drop the batch, and refuses health checks too.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NoReturn
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+from spanmill import _core
+from spanmill.errors import Closed, Overloaded, StartError, WireError, cannot_listen
+from spanmill.model import Address
+from spanmill.receiver import ledger, status
+from spanmill.receiver.admission import Admission
+from spanmill.receiver.section import ReceiverLimits
+from spanmill.receiver.workers import Workers
+
+TRACE_SERVICE: Final = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
+STREAMS_PER_CONNECTION: Final = 100
+CONNECTION_AGE_MS: Final = 20 * 60 * 1000
+"""Connections are closed at this age, so that senders spread again after a scale-out."""
+
+_CONNECTION_GRACE_MS: Final = 60 * 1000
+_EXPORT: Final = f"/{TRACE_SERVICE}/Export"
+_CONFIG_KEY: Final = "listen.otlp_grpc"
+_CONTROL_WORKERS: Final = 4
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class GrpcReceiver:
+    """The OTLP/gRPC listener, with health, reflection and the ledger service beside it."""
+
+    def __init__(
+        self, engine: _core.Engine, address: Address, limits: ReceiverLimits, request_bytes: int
+    ) -> None:
+        self._engine = engine
+        self._address = address
+        self._bytes = Admission(limits.inflight_bytes)
+        self._requests = Admission(limits.inflight_requests)
+        # Export has its own workers, so that stalled senders never delay a health
+        # check, and streams (reflection) have theirs, so that they never hold either.
+        self._workers = Workers(
+            limits.workers,
+            "export",
+            on_end=lambda: self._requests.leave(1),
+            on_undelivered=lambda: self._count_refused("undelivered"),
+        )
+        self._control = ThreadPoolExecutor(_CONTROL_WORKERS, "grpc-control")
+        self._streams = ThreadPoolExecutor(_CONTROL_WORKERS, "grpc-stream")
+        self._health = health.HealthServicer()
+        self._server = self._build(request_bytes)
+
+    @property
+    def address(self) -> Address:
+        """Where it listens; the port is known once started."""
+        return self._address
+
+    def start(self) -> None:
+        """
+        Bind and accept.
+
+        Raises:
+            AddressInUse: Another process listens there.
+            StartError: The address cannot be bound for another reason.
+        """
+        try:
+            port = self._server.add_insecure_port(str(self._address))
+        except RuntimeError:
+            raise _bind_error(self._address) from None
+        self._address = Address(self._address.host, port)
+        self._server.start()
+        for service in ("", TRACE_SERVICE):
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self, grace_s: float) -> None:
+        """Say NOT_SERVING, take no new request, and wait up to `grace_s` for those under way."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(grace_s).wait()
+        for pool in (self._workers, self._control, self._streams):
+            pool.shutdown()
+
+    def export(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        """Answer `TraceService/Export`: request bytes in, response bytes out."""
+        self._workers.arrived()
+        size = len(request)
+        if not self._bytes.enter(size):
+            _abort(context, self._no_room(size))
+        try:
+            return self._engine.ingest_traces(request)
+        except BaseException as error:  # noqa: BLE001  a panic of the core is no Exception
+            _abort(context, self._refusal(error))
+        finally:
+            self._bytes.leave(size)
+
+    def _refuse_at_the_door(self, _request: object, context: grpc.ServicerContext) -> bytes:
+        self._count_refused("over_inflight_requests")
+        message = f"{self._requests.held} requests are under way, over limits.inflight_requests"
+        _abort(context, status.retry_later(message, self._requests.retry_after_s(1)))
+
+    def _no_room(self, size: int) -> grpc.Status:
+        self._count_refused("over_inflight_bytes")
+        return status.retry_later(
+            f"{self._bytes.held} B are under way, {size} B more are over limits.inflight_bytes",
+            self._bytes.retry_after_s(size),
+        )
+
+    def _refusal(self, error: BaseException) -> grpc.Status:
+        match error:
+            case WireError():
+                return status.bad_request(str(error))
+            case Overloaded():
+                return status.retry_later(str(error), error.retry_after_s)
+            case Closed():
+                return status.unavailable("the daemon is stopping")
+        log.error("request failed inside the core", exc_info=error)
+        self._count_refused("internal")
+        return status.internal("the daemon failed on this request; its log says how")
+
+    def _count_refused(self, reason: str) -> None:
+        with contextlib.suppress(Closed):
+            self._engine.count_refused_request(reason)
+
+    def _build(self, request_bytes: int) -> grpc.Server:
+        server = grpc.server(
+            self._control,
+            interceptors=[_Door(self._requests, self._refuse_at_the_door)],
+            options=(
+                ("grpc.max_receive_message_length", request_bytes),
+                ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+                ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
+                ("grpc.max_connection_age_grace_ms", _CONNECTION_GRACE_MS),
+                # Two daemons on one port would each see half of the events.
+                ("grpc.so_reuseport", 0),
+            ),
+        )
+        export = grpc.unary_unary_rpc_method_handler(_on(self._workers, self.export))
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(TRACE_SERVICE, {"Export": export}),)
+        )
+        ledger.LedgerService(self._engine).add_to(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (TRACE_SERVICE, ledger.SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        servicer = reflection.ReflectionServicer(names)
+        reflect = _on(self._streams, servicer.ServerReflectionInfo)
+        servicer.ServerReflectionInfo = reflect  # type: ignore[method-assign]
+        add_ServerReflectionServicer_to_server(servicer, server)
+        return server
+
+
+class _Door(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in stubs only
+    """Bounds the exports that are open or queued, before one takes a worker."""
+
+    def __init__(
+        self, requests: Admission, refuse: Callable[[object, grpc.ServicerContext], bytes]
+    ) -> None:
+        self._requests = requests
+        # Declared as a stream, a call is refused without waiting for its message.
+        self._shed = grpc.stream_unary_rpc_method_handler(refuse)
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Any],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:  # noqa: ANN401  as gRPC declares it
+        if handler_call_details.method == _EXPORT and not self._requests.enter(1):
+            return self._shed
+        return continuation(handler_call_details)
+
+
+def _abort(context: grpc.ServicerContext, refusal: grpc.Status) -> NoReturn:
+    context.abort_with_status(refusal)
+
+
+def _on(pool: ThreadPoolExecutor, behavior: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a method workers of its own, through the attribute gRPC looks for."""
+
+    def call(request: object, context: grpc.ServicerContext) -> Any:  # noqa: ANN401  as gRPC has it
+        return behavior(request, context)
+
+    call.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    return call
+
+
+def _bind_error(address: Address) -> StartError:
+    """Bind once more by hand: gRPC does not tell why it could not."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address.host, address.port))
+    except OSError as error:
+        return cannot_listen(address, _CONFIG_KEY, error)
+    return StartError(f"cannot listen on {address}; set {_CONFIG_KEY}")

@@ -1,0 +1,289 @@
+//! One request, decoded into columns. No lock is held and nothing shared changes but interned strings.
+
+use crate::budget::{Counts, Tally};
+use crate::clock::SECOND_NS;
+use crate::convention::{Reading, Signals, Vocabulary};
+use crate::error::Result;
+use crate::ledger::{Accounts, Rejection};
+use crate::series::IdentityCache;
+use crate::signal::Measure;
+use crate::sli::Event;
+use crate::value::{ValueCache, ValueId, Values};
+use crate::view::{Grouping, Plan};
+use crate::window::{ByShard, NOT_TAKEN};
+use crate::wire::{Fault, Span, attributes, resource_spans, wire_error};
+
+/// Series ids from here up stand for identities that this batch saw first.
+const UNRESOLVED: u32 = 1 << 31;
+
+/// An identity no one has seen before, waiting for the sequencing point.
+struct Unknown {
+    tuple: Vec<ValueId>,
+    series: u32,
+}
+
+/// Columns of one grouping: a view's or an objective's.
+#[derive(Default)]
+pub(crate) struct Groups {
+    cache: IdentityCache,
+    unknown: Vec<Unknown>,
+    /// Series of each event; only filled for views.
+    pub series: Vec<u32>,
+    /// Good and bad by group and second; only filled for objectives.
+    pub tallies: Vec<Tally>,
+}
+
+/// A decoded request and the scratch it took. Reused: its caches are what makes decoding cheap.
+pub(crate) struct Batch {
+    pub cache: ValueCache,
+    /// Unix nanoseconds.
+    pub ends_ns: Vec<i64>,
+    /// By slot, row-major, NaN where absent.
+    pub measures: Vec<f64>,
+    /// Account of each event.
+    pub places: Vec<u32>,
+    pub accounts: Accounts,
+    /// One a grouping of the plan, views first.
+    pub groups: Vec<Groups>,
+    pub by_shard: ByShard,
+    /// Newest event that is not future-dated, Unix nanoseconds.
+    pub newest_ns: Option<i64>,
+    tuple: Vec<ValueId>,
+}
+
+/// What decoding needs to know beside the bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub plan: &'a Plan,
+    pub values: &'a Values,
+    /// Events that end later than this are future-dated, Unix nanoseconds.
+    pub latest_ns: i64,
+}
+
+impl Batch {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            cache: ValueCache::default(),
+            ends_ns: Vec::new(),
+            measures: Vec::new(),
+            places: Vec::new(),
+            accounts: Accounts::default(),
+            groups: plan.groupings().map(|_| Groups::default()).collect(),
+            by_shard: ByShard::default(),
+            newest_ns: None,
+            tuple: Vec::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.ends_ns.clear();
+        self.measures.clear();
+        self.places.clear();
+        self.accounts.clear();
+        self.newest_ns = None;
+        for groups in &mut self.groups {
+            groups.unknown.clear();
+            groups.series.clear();
+            groups.tallies.clear();
+        }
+    }
+
+    /// Read a whole request; on an error nothing of it is left.
+    pub(crate) fn decode(&mut self, request: &[u8], context: Context<'_>) -> Result<()> {
+        self.clear();
+        for resource in resource_spans(request) {
+            let resource = resource.map_err(|fault| wire_error(request, request, fault))?;
+            let mut template = Signals::default();
+            let read = |fault| wire_error(request, resource.message(), fault);
+            for message in resource.resources() {
+                let mut reading = self.reading(&mut template, context, u32::MAX, true);
+                attributes(message.map_err(read)?, |key, value| {
+                    context.plan.vocabulary.observe(key, value, &mut reading);
+                })
+                .map_err(read)?;
+            }
+            for scope_spans in resource.scope_spans() {
+                let scope_spans = scope_spans.map_err(read)?;
+                let conventions = Vocabulary::conventions(&scope_spans.scope().map_err(read)?);
+                for message in scope_spans.spans() {
+                    let message = message.map_err(read)?;
+                    self.decode_span(message, &template, context, conventions)
+                        .map_err(|fault| wire_error(request, message, fault))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reading<'a>(
+        &'a mut self,
+        signals: &'a mut Signals,
+        context: Context<'a>,
+        conventions: u32,
+        on_resource: bool,
+    ) -> Reading<'a> {
+        Reading { signals, cache: &mut self.cache, values: context.values, conventions, on_resource }
+    }
+
+    #[inline]
+    fn decode_span(
+        &mut self,
+        message: &[u8],
+        template: &Signals,
+        context: Context<'_>,
+        conventions: u32,
+    ) -> std::result::Result<(), Fault> {
+        let mut signals = template.clone();
+        let mut reading = self.reading(&mut signals, context, conventions, false);
+        let span = Span::read(message, |key, value| {
+            context.plan.vocabulary.observe(key, value, &mut reading);
+        })?;
+        self.take(&span, &mut signals, context);
+        Ok(())
+    }
+
+    /// Account for one span and, unless it is refused, add it to the columns.
+    fn take(&mut self, span: &Span<'_>, signals: &mut Signals, context: Context<'_>) {
+        let plan = context.plan;
+        let source = signals.dimensions[plan.source];
+        let place = self.accounts.place(source, signals.dimensions[plan.tenant]);
+        self.accounts.at(place).received += 1;
+        let ends_ns = match check(span, signals, plan, context.latest_ns) {
+            Ok(ends_ns) => ends_ns,
+            Err(reason) => {
+                self.accounts.at(place).rejected[reason as usize] += 1;
+                return;
+            }
+        };
+        self.newest_ns = self.newest_ns.max(Some(ends_ns));
+        self.ends_ns.push(ends_ns);
+        self.places.push(place);
+        let measures = &signals.measures[..plan.slots.measures.len()];
+        self.measures.extend_from_slice(measures);
+        let dimensions = &signals.dimensions[..plan.slots.dimensions.len()];
+        let (views, objectives) = self.groups.split_at_mut(plan.views.len());
+        for (groups, view) in views.iter_mut().zip(&plan.views) {
+            let series = groups.place(&view.grouping, dimensions, &mut self.tuple);
+            groups.series.push(series.unwrap_or(NOT_TAKEN));
+        }
+        let event = Event { measures, error: signals.error || span.is_error() };
+        for (groups, grouped) in objectives.iter_mut().zip(&plan.objectives) {
+            if !grouped.grouping.takes(dimensions) {
+                continue;
+            }
+            if let Some(good) = grouped.objective.sli.judge(&event)
+                && let Some(group) = groups.place(&grouped.grouping, dimensions, &mut self.tuple)
+            {
+                groups.tally(group, ends_ns.div_euclid(SECOND_NS), good);
+            }
+        }
+    }
+
+    /// Replace identities this batch saw first by their series. Runs at the sequencing point.
+    pub(crate) fn resolve(&mut self, plan: &Plan) {
+        for (groups, grouping) in self.groups.iter_mut().zip(plan.groupings()) {
+            groups.resolve(grouping);
+        }
+    }
+}
+
+impl Groups {
+    /// Series of an event, a stand-in where its identity is new, `None` where it is not taken.
+    #[inline]
+    fn place(
+        &mut self,
+        grouping: &Grouping,
+        dimensions: &[ValueId],
+        tuple: &mut Vec<ValueId>,
+    ) -> Option<u32> {
+        if !grouping.takes(dimensions) {
+            return None;
+        }
+        tuple.clear();
+        tuple.extend(grouping.slots.iter().map(|slot| dimensions[*slot]));
+        Some(self.cache.find(tuple).unwrap_or_else(|| self.wait(tuple)))
+    }
+
+    #[cold]
+    fn wait(&mut self, tuple: &[ValueId]) -> u32 {
+        let known = self.unknown.iter().position(|unknown| unknown.tuple == tuple);
+        let place = known.unwrap_or_else(|| {
+            self.unknown.push(Unknown { tuple: tuple.to_vec(), series: UNRESOLVED });
+            self.unknown.len() - 1
+        });
+        UNRESOLVED + place as u32
+    }
+
+    #[inline]
+    fn tally(&mut self, group: u32, second: i64, good: bool) {
+        let counts = Counts { good: u64::from(good), bad: u64::from(!good) };
+        // A batch spans a few seconds and groups: newest first finds it at once.
+        let known = self.tallies.iter_mut().rev().find(|t| t.second == second && t.group == group);
+        match known {
+            Some(tally) => tally.counts.add(counts),
+            None => self.tallies.push(Tally { group, second, counts }),
+        }
+    }
+
+    fn resolve(&mut self, grouping: &Grouping) {
+        if self.unknown.is_empty() {
+            return;
+        }
+        let mut identities = grouping.identities.write();
+        for unknown in &mut self.unknown {
+            unknown.series = identities.resolve(&unknown.tuple);
+            self.cache.learn(&unknown.tuple, unknown.series);
+        }
+        let resolved = |series: u32| {
+            if series == NOT_TAKEN || series < UNRESOLVED {
+                series
+            } else {
+                self.unknown[(series - UNRESOLVED) as usize].series
+            }
+        };
+        self.series.iter_mut().for_each(|series| *series = resolved(*series));
+        self.tallies.iter_mut().for_each(|tally| tally.group = resolved(tally.group));
+    }
+}
+
+/// Event time of a span, or why it is refused for good. Fills what derives from other signals.
+fn check(
+    span: &Span<'_>,
+    signals: &mut Signals,
+    plan: &Plan,
+    latest_ns: i64,
+) -> std::result::Result<i64, Rejection> {
+    let id = |bytes: &[u8], length| bytes.len() == length && bytes.iter().any(|byte| *byte != 0);
+    if !id(span.trace_id, 16) || !id(span.span_id, 8) {
+        return Err(Rejection::BadId);
+    }
+    if span.start_ns == 0 || span.end_ns == 0 {
+        return Err(Rejection::NoTime);
+    }
+    if span.end_ns < span.start_ns {
+        return Err(Rejection::EndBeforeStart);
+    }
+    let ends_ns = i64::try_from(span.end_ns).ok().filter(|end| *end <= latest_ns);
+    let ends_ns = ends_ns.ok_or(Rejection::Future)?;
+    derive(span, signals, plan);
+    match signals {
+        Signals { not_finite: true, .. } => Err(Rejection::NotFinite),
+        Signals { negative: true, .. } => Err(Rejection::Negative),
+        Signals { out_of_range: true, .. } => Err(Rejection::OutOfRange),
+        _ => Ok(ends_ns),
+    }
+}
+
+/// Duration from the span's own clock; time per output token with n - 1 gaps.
+fn derive(span: &Span<'_>, signals: &mut Signals, plan: &Plan) {
+    let slot = |measure| plan.slots.measure(measure);
+    let lasted = (span.end_ns - span.start_ns) as f64 / SECOND_NS as f64;
+    signals.fill(slot(Measure::Duration), |_| Some(lasted));
+    signals.fill(slot(Measure::Tpot), |signals| {
+        let tokens = signals.measure(slot(Measure::OutputTokens)).filter(|n| *n >= 2.0)?;
+        let duration = signals.measure(slot(Measure::Duration))?;
+        let decode = duration - signals.measure(slot(Measure::Ttft))?;
+        // A first token after the end is two clocks in disagreement, not a speed.
+        (decode >= 0.0).then(|| decode / (tokens - 1.0))
+    });
+}

@@ -1,0 +1,159 @@
+//! One objective: its indicator, its groups' counters, and its state.
+
+use parking_lot::Mutex;
+use serde_json::{Value as Json, json};
+
+use super::ring::CounterRing;
+use super::{Counts, budget_left, rate_burn, volume_burn};
+use crate::clock::{SECOND_NS, rfc3339};
+use crate::config::ObjectiveConfig;
+use crate::sli::Sli;
+
+/// Look-backs shown for every objective: those of the usual burn-rate alerts.
+const BURN_WINDOWS: [(&str, i64); 4] =
+    [("5m", 300), ("1h", 3_600), ("6h", 21_600), ("3d", 259_200)];
+
+/// Silence after which a state is frozen instead of current, seconds of wall time.
+const FROZEN_AFTER_S: i64 = 60;
+
+/// Look-back that decides since when a budget burns, and how far back to search, seconds.
+const ONSET_WINDOW_S: i64 = 300;
+const ONSET_SEARCH_S: i64 = 259_200;
+
+/// Events of one objective group and second, counted within a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tally {
+    pub group: u32,
+    pub second: i64,
+    pub counts: Counts,
+}
+
+/// One objective with the counters of its groups.
+pub(crate) struct Objective {
+    pub config: ObjectiveConfig,
+    pub sli: Box<dyn Sli>,
+    groups: Mutex<Vec<CounterRing>>,
+}
+
+impl Objective {
+    pub(crate) fn new(config: ObjectiveConfig, sli: Box<dyn Sli>) -> Self {
+        Self { config, sli, groups: Mutex::default() }
+    }
+
+    /// Add a batch's tallies under one lock, but for seconds before the horizon.
+    pub(crate) fn add(&self, tallies: &[Tally], horizon_s: i64) {
+        let mut groups = self.groups.lock();
+        for tally in tallies.iter().filter(|tally| tally.second >= horizon_s) {
+            let group = tally.group as usize;
+            if groups.len() <= group {
+                groups.resize_with(group + 1, CounterRing::default);
+            }
+            groups[group].add(tally.second, tally.counts);
+        }
+    }
+
+    /// Groups that have counters.
+    pub(crate) fn group_count(&self) -> usize {
+        self.groups.lock().len()
+    }
+
+    /// Bytes held by the counters.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.groups.lock().iter().map(CounterRing::heap_bytes).sum()
+    }
+
+    /// State of one group at event time `newest_ns`, as `GET /api/v1/slo` shows it.
+    ///
+    /// Counts include the open second; burn is as of the last complete one.
+    pub(crate) fn state(&self, group: usize, newest_ns: Option<i64>, now_ns: i64) -> Json {
+        // Copied out: summing 30 days under the lock would hold up ingest.
+        let ring = self.groups.lock().get(group).cloned().unwrap_or_default();
+        let objective = self.config.objective;
+        let newest_s = newest_ns.map(|ns| ns.div_euclid(SECOND_NS));
+        // Before the first event every window is empty wherever it lies.
+        let complete = newest_s.unwrap_or(0);
+        let open = complete + 1;
+        let start = open - self.config.period_s as i64;
+        let period = ring.sum(start, open);
+        let burn = |over: i64| rate_burn(ring.sum(complete - over, complete), objective);
+        let volume = |over: i64| volume_burn(ring.sum(complete - over, complete), period, objective);
+        let named = |of: &dyn Fn(i64) -> Option<f64>| -> Json {
+            BURN_WINDOWS.iter().map(|(name, over)| ((*name).to_owned(), json!(of(*over)))).collect()
+        };
+        let left = budget_left(period, objective);
+        json!({
+            "name": self.config.name, "description": self.config.description,
+            "objective": objective, "period": duration(self.config.period_s),
+            "good": period.good, "bad": period.bad, "total": period.total(),
+            "budget_left": left, "burn": named(&burn), "volume_burn": named(&volume),
+            "burning_since": burning_since(&ring, complete, objective)
+                .and_then(|second| rfc3339(second * SECOND_NS)),
+            "window": newest_s.map(|_| json!({
+                "start": rfc3339(start * SECOND_NS), "end": rfc3339(open * SECOND_NS),
+            })),
+            "data": freshness(newest_s, now_ns),
+            // No alert rules exist yet: the field is null, not a made-up "ok".
+            "alert": Json::Null,
+            "budget": left.map(|left| if left > 0.0 { "ok" } else { "exhausted" }),
+            "layer": self.config.layer, "runbook": self.config.runbook,
+        })
+    }
+}
+
+fn freshness(newest_s: Option<i64>, now_ns: i64) -> &'static str {
+    match newest_s {
+        None => "no_data",
+        Some(newest) if now_ns.div_euclid(SECOND_NS) - newest > FROZEN_AFTER_S => "frozen",
+        Some(_) => "ok",
+    }
+}
+
+/// Start of the stretch up to `end` over which every five minutes burnt faster than the budget allows.
+fn burning_since(ring: &CounterRing, end: i64, objective: f64) -> Option<i64> {
+    let burns = |at: i64| {
+        rate_burn(ring.sum(at - ONSET_WINDOW_S, at), objective).is_some_and(|burn| burn > 1.0)
+    };
+    if !burns(end) {
+        return None;
+    }
+    let mut since = end.div_euclid(60) * 60;
+    while burns(since - 60) && end - since < ONSET_SEARCH_S {
+        since -= 60;
+    }
+    Some(since)
+}
+
+/// `30d`, `6h`, `90s`: the largest unit that divides.
+fn duration(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    match units.iter().find(|(length, _)| seconds.is_multiple_of(*length) && seconds > 0) {
+        Some((length, unit)) => format!("{}{unit}", seconds / length),
+        None => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_219_200;
+
+    /// A budget that starts to burn is dated to within the look-back, and a healthy one is not dated.
+    #[test]
+    fn dates_the_onset() {
+        let mut ring = CounterRing::default();
+        for second in 0..7_200 {
+            let bad = u64::from(second >= 3_600);
+            ring.add(NOW + second, Counts { good: 100, bad: 5 * bad });
+        }
+        assert_eq!(None, burning_since(&ring, NOW + 3_600, 0.99));
+        let since = burning_since(&ring, NOW + 7_200, 0.99).expect("burns");
+        assert!((0..=120).contains(&(since - NOW - 3_600)), "{}", since - NOW);
+    }
+
+    /// Periods print the way they are written in files.
+    #[test]
+    fn durations_read_back() {
+        assert_eq!(["30d", "6h", "90s"], [2_592_000, 21_600, 90].map(duration).each_ref().map(|s| &**s));
+    }
+}

@@ -1,0 +1,208 @@
+//! Exact counters over event time: four rings of shrinking detail, sparse inside.
+
+use super::Counts;
+
+/// Bucket width and how much event time the ring holds, both seconds.
+struct Tier {
+    width_s: i64,
+    span_s: i64,
+}
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// Finest first. Every width divides the next, so any sum can change tier at an edge.
+const TIERS: [Tier; 4] = [
+    Tier { width_s: 1, span_s: 15 * MINUTE },
+    Tier { width_s: 10, span_s: 6 * HOUR },
+    Tier { width_s: MINUTE, span_s: 3 * DAY },
+    Tier { width_s: 5 * MINUTE, span_s: HORIZON_S },
+];
+
+/// How far back any counter reaches, seconds.
+pub(crate) const HORIZON_S: i64 = 90 * DAY;
+
+/// Buckets allocated together: an objective group that is seldom hit stays small.
+const CHUNK: i64 = 60;
+
+#[derive(Clone)]
+struct Chunk {
+    /// Which multiple of the chunk's time it holds.
+    number: i64,
+    counts: [Counts; CHUNK as usize],
+}
+
+/// One tier's buckets, in chunks that are reused as time wraps round.
+#[derive(Clone, Default)]
+struct Ring {
+    chunks: Vec<Option<Box<Chunk>>>,
+}
+
+impl Ring {
+    fn slot(tier: &Tier, second: i64) -> (i64, usize) {
+        let bucket = second.div_euclid(tier.width_s);
+        (bucket.div_euclid(CHUNK), bucket.rem_euclid(CHUNK) as usize)
+    }
+
+    /// Chunks a tier needs: its span, and one more for the partial ones at both ends.
+    fn chunks(tier: &Tier) -> i64 {
+        tier.span_s / tier.width_s / CHUNK + 2
+    }
+
+    fn add(&mut self, tier: &Tier, second: i64, counts: Counts) {
+        let (number, bucket) = Self::slot(tier, second);
+        let place = number.rem_euclid(Self::chunks(tier)) as usize;
+        if self.chunks.len() <= place {
+            self.chunks.resize(place + 1, None);
+        }
+        match &mut self.chunks[place] {
+            Some(chunk) if chunk.number == number => chunk.counts[bucket].add(counts),
+            // A newer chunk in this place means the event's time was let go.
+            Some(chunk) if chunk.number > number => {}
+            old => {
+                let mut fresh = Chunk { number, counts: [Counts::default(); CHUNK as usize] };
+                fresh.counts[bucket] = counts;
+                *old = Some(Box::new(fresh));
+            }
+        }
+    }
+
+    fn at(&self, tier: &Tier, second: i64) -> Counts {
+        let (number, bucket) = Self::slot(tier, second);
+        let place = number.rem_euclid(Self::chunks(tier)) as usize;
+        match self.chunks.get(place) {
+            Some(Some(chunk)) if chunk.number == number => chunk.counts[bucket],
+            _ => Counts::default(),
+        }
+    }
+}
+
+/// Good and bad events of one objective group.
+///
+/// Each event is counted in every tier that still holds its time, so content
+/// does not depend on the order events come in.
+#[derive(Clone, Default)]
+pub(crate) struct CounterRing {
+    rings: [Ring; TIERS.len()],
+    /// Newest second with an event, and whether there is one.
+    newest_s: Option<i64>,
+}
+
+impl CounterRing {
+    /// Count events of one second.
+    pub(crate) fn add(&mut self, second: i64, counts: Counts) {
+        self.newest_s = self.newest_s.max(Some(second));
+        for (ring, tier) in self.rings.iter_mut().zip(&TIERS) {
+            ring.add(tier, second, counts);
+        }
+    }
+
+    /// Sum over [start, end), seconds; with the start moved down to the edge of
+    /// the finest bucket still held there.
+    ///
+    /// `end` is exact within the newest quarter of an hour, else it moves up to
+    /// its bucket's edge likewise.
+    pub(crate) fn sum(&self, start: i64, end: i64) -> Counts {
+        let mut sum = Counts::default();
+        let mut at = end;
+        while at > start {
+            let (index, tier) = self.widest(start, at);
+            at = (at - 1).div_euclid(tier.width_s) * tier.width_s;
+            sum.add(self.rings[index].at(tier, at));
+        }
+        sum
+    }
+
+    /// The widest bucket that ends at `at` and starts no earlier than `start`,
+    /// or the finest still held.
+    fn widest(&self, start: i64, at: i64) -> (usize, &'static Tier) {
+        let newest = self.newest_s.unwrap_or(at);
+        let held = |tier: &Tier| at > newest - tier.span_s;
+        let finest = TIERS.iter().position(held).unwrap_or(TIERS.len() - 1);
+        let fits = |tier: &Tier| at.rem_euclid(tier.width_s) == 0 && at - tier.width_s >= start;
+        let index = (finest..TIERS.len()).rev().find(|i| fits(&TIERS[*i])).unwrap_or(finest);
+        (index, &TIERS[index])
+    }
+
+    /// Bytes held outside the struct itself.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let chunk = |c: &Option<Box<Chunk>>| size_of::<usize>() + c.as_ref().map_or(0, |_| size_of::<Chunk>());
+        self.rings.iter().flat_map(|ring| &ring.chunks).map(chunk).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: i64 = 1_795_219_200;
+
+    proptest! {
+        /// Within the newest quarter of an hour any window is exact to the second, in any order of arrival.
+        #[test]
+        fn exact_to_the_second(
+            mut events in prop::collection::vec((0i64..900, any::<bool>()), 1..200),
+            start in 0i64..899,
+            length in 1i64..900,
+        ) {
+            events.push((899, true));
+            let end = (start + length).min(900);
+            let mut forward = CounterRing::default();
+            let mut backward = CounterRing::default();
+            let one = |good: bool| Counts { good: u64::from(good), bad: u64::from(!good) };
+            for (second, good) in &events {
+                forward.add(NOW + second, one(*good));
+            }
+            for (second, good) in events.iter().rev() {
+                backward.add(NOW + second, one(*good));
+            }
+            let mut wanted = Counts::default();
+            for (second, good) in events.iter().filter(|(s, _)| (start..end).contains(s)) {
+                let _ = second;
+                wanted.add(one(*good));
+            }
+            prop_assert_eq!(wanted, forward.sum(NOW + start, NOW + end));
+            prop_assert_eq!(wanted, backward.sum(NOW + start, NOW + end));
+        }
+
+        /// A long window's sum is the count of its events, with only the oldest bucket in doubt.
+        #[test]
+        fn long_windows_add_up(
+            events in prop::collection::vec(0i64..40 * DAY, 1..100),
+            days in 1i64..30,
+        ) {
+            let newest = NOW + 40 * DAY;
+            let mut ring = CounterRing::default();
+            ring.add(newest - 1, Counts { good: 1, bad: 0 });
+            for second in &events {
+                ring.add(NOW + second, Counts { good: 0, bad: 1 });
+            }
+            let start = newest - days * DAY;
+            let inside = |edge: i64| events.iter().filter(|s| NOW + **s >= edge).count() as u64;
+            let got = ring.sum(start, newest);
+            prop_assert_eq!(1, got.good);
+            prop_assert!((inside(start)..=inside(start - 5 * MINUTE)).contains(&got.bad));
+        }
+    }
+
+    /// Time that wrapped out of the ring is forgotten, not added to what took its place.
+    #[test]
+    fn old_time_is_forgotten() {
+        let mut ring = CounterRing::default();
+        ring.add(NOW, Counts { good: 1, bad: 0 });
+        ring.add(NOW + 2 * HORIZON_S, Counts { good: 0, bad: 1 });
+        ring.add(NOW, Counts { good: 1, bad: 0 });
+        let newest = NOW + 2 * HORIZON_S + 1;
+        assert_eq!(Counts { good: 0, bad: 1 }, ring.sum(newest - 30 * DAY, newest));
+    }
+
+    /// A group hit once a day stays small.
+    #[test]
+    fn sparse_groups_are_small() {
+        let mut ring = CounterRing::default();
+        ring.add(NOW, Counts { good: 1, bad: 0 });
+        assert!(ring.heap_bytes() < 12_000, "{}", ring.heap_bytes());
+    }
+}

@@ -1,0 +1,134 @@
+//! What the engine is built from: the JSON that the Python side validates and writes.
+//!
+//! Defaults live there, once; here every key is required and unknown ones are refused.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// `dimension` is one of these values; all conditions of a list must hold.
+pub type Condition = (String, Vec<String>);
+
+/// Everything the engine needs to know.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder that this engine alone may use.
+    pub data_dir: PathBuf,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// Event-time windows.
+    pub window: WindowConfig,
+    /// What becomes series.
+    pub views: Vec<ViewConfig>,
+    /// What is judged good or bad.
+    pub objectives: Vec<ObjectiveConfig>,
+    /// Bounds on everything that grows.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Parse the JSON form.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] names the first key that is missing, unknown or of a wrong type.
+    pub fn from_json(json: &str) -> Result<Self> {
+        serde_json::from_str(json).map_err(|error| Error::Config(error.to_string()))
+    }
+}
+
+/// What an acknowledgement promises.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Nothing survives a restart.
+    Off,
+}
+
+/// How event time moves.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowConfig {
+    /// How far the watermark trails the newest event.
+    pub lateness_s: f64,
+    /// Events further ahead of our clock than this are refused.
+    pub future_skew_s: f64,
+    /// Silence after which the watermark moves up to the newest event.
+    pub idle_s: f64,
+}
+
+/// One view: which events, cut how, measured by what.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewConfig {
+    /// Unique name.
+    pub name: String,
+    /// Which events.
+    #[serde(rename = "where")]
+    pub conditions: Vec<Condition>,
+    /// What makes a series.
+    pub dimensions: Vec<String>,
+    /// What each series keeps distributions of.
+    pub measures: Vec<String>,
+}
+
+/// One objective.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectiveConfig {
+    /// Unique name.
+    pub name: String,
+    /// One line for a person.
+    pub description: String,
+    /// What makes an event good.
+    pub sli: SliConfig,
+    /// Which events.
+    #[serde(rename = "where")]
+    pub conditions: Vec<Condition>,
+    /// A budget for each combination of these dimensions.
+    pub group_by: Vec<String>,
+    /// Wanted share of good events, in (0, 1).
+    pub objective: f64,
+    /// Rolling period, seconds; at most the counters' 90 days.
+    pub period_s: u64,
+    /// Layer that answers for it; empty where none was named.
+    pub layer: String,
+    /// Where to read what to do; empty where none was named.
+    pub runbook: String,
+}
+
+/// Service-level indicator.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum SliConfig {
+    /// Good is a measure below a threshold, in the measure's unit.
+    Latency {
+        /// The measure.
+        measure: String,
+        /// The threshold.
+        below: f64,
+    },
+    /// Good is a span that did not fail.
+    Errors,
+}
+
+/// Bounds on everything that grows.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Series of one view.
+    pub series: usize,
+    /// Groups of one objective.
+    pub groups: usize,
+    /// Distinct dimension values over all dimensions.
+    pub dimension_values: usize,
+    /// Length of one dimension value.
+    pub dimension_bytes: usize,
+    /// Sources, and tenants, the ledger tells apart.
+    pub sources: usize,
+    /// Length of one request.
+    pub request_bytes: usize,
+}

@@ -1,0 +1,284 @@
+//! The conventions' tables, compiled to one hash table over the keys that some view needs.
+
+use super::{Attribute, CONVENTIONS, Reads};
+use crate::digest::holds;
+use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure};
+use crate::value::{ABSENT, ValueCache, ValueId, Values};
+use crate::wire::{Scope, Value};
+
+const MEASURE_COUNT: usize = MEASURES.len();
+const DIMENSION_COUNT: usize = DIMENSIONS.len();
+/// A signal no view needs.
+const UNUSED: u8 = u8::MAX;
+/// Precedence of a signal nothing has filled.
+const UNFILLED: u8 = u8::MAX;
+/// What a resource says ranks behind what a span says.
+const RESOURCE_RANK: u8 = 128;
+
+/// Dense places for the signals that some view or objective needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Slots {
+    pub measures: Vec<Measure>,
+    pub dimensions: Vec<Dimension>,
+}
+
+impl Slots {
+    /// Place of a measure that is needed.
+    pub(crate) fn measure(&self, measure: Measure) -> Option<usize> {
+        self.measures.iter().position(|m| *m == measure)
+    }
+
+    /// Place of a dimension that is needed.
+    pub(crate) fn dimension(&self, dimension: Dimension) -> Option<usize> {
+        self.dimensions.iter().position(|d| *d == dimension)
+    }
+}
+
+/// Signals of one span, by slot, with the precedence of what filled them.
+#[derive(Debug, Clone)]
+pub(crate) struct Signals {
+    /// NaN where absent.
+    pub measures: [f64; MEASURE_COUNT],
+    measure_rank: [u8; MEASURE_COUNT],
+    pub dimensions: [ValueId; DIMENSION_COUNT],
+    dimension_rank: [u8; DIMENSION_COUNT],
+    /// An error type was named.
+    pub error: bool,
+    /// Some measure was NaN or infinite.
+    pub not_finite: bool,
+    /// Some measure was negative.
+    pub negative: bool,
+    /// Some measure was finite but beyond 2^±64.
+    pub out_of_range: bool,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            measures: [f64::NAN; MEASURE_COUNT],
+            measure_rank: [UNFILLED; MEASURE_COUNT],
+            dimensions: [ABSENT; DIMENSION_COUNT],
+            dimension_rank: [UNFILLED; DIMENSION_COUNT],
+            error: false,
+            not_finite: false,
+            negative: false,
+            out_of_range: false,
+        }
+    }
+}
+
+impl Signals {
+    fn set_measure(&mut self, slot: usize, rank: u8, value: f64) {
+        if rank >= self.measure_rank[slot] {
+            return;
+        }
+        self.measure_rank[slot] = rank;
+        self.measures[slot] = value;
+        self.not_finite |= !value.is_finite();
+        self.negative |= value < 0.0;
+        self.out_of_range |= value.is_finite() && !holds(value);
+    }
+
+    fn set_dimension(&mut self, slot: usize, rank: u8, id: ValueId) {
+        if rank < self.dimension_rank[slot] && id != ABSENT {
+            self.dimension_rank[slot] = rank;
+            self.dimensions[slot] = id;
+        }
+    }
+
+    /// Fill a measure that no attribute gave.
+    pub(crate) fn fill(&mut self, slot: Option<usize>, value: impl FnOnce(&Self) -> Option<f64>) {
+        let Some(slot) = slot.filter(|slot| self.measures[*slot].is_nan()) else { return };
+        if self.measure_rank[slot] == UNFILLED
+            && let Some(value) = value(self)
+        {
+            self.set_measure(slot, UNFILLED - 1, value);
+        }
+    }
+
+    /// A measure that is there.
+    pub(crate) fn measure(&self, slot: Option<usize>) -> Option<f64> {
+        slot.map(|slot| self.measures[slot]).filter(|value| !value.is_nan())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    Text { slot: u8, marks_error: bool },
+    Number { slot: u8, milliseconds: bool },
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    key: &'static [u8],
+    rank: u8,
+    /// Bit of the convention it belongs to.
+    convention: u32,
+    target: Target,
+    /// Another entry for the same key, or 0.
+    next: u16,
+}
+
+/// Attribute keys to signals, one probe a key.
+pub(crate) struct Vocabulary {
+    /// Index + 1 into `entries`, by hash; 0 is empty.
+    table: Vec<u16>,
+    mask: usize,
+    entries: Vec<Entry>,
+}
+
+/// Mixes length and ends: attribute names differ there.
+#[inline]
+fn key_hash(key: &[u8]) -> usize {
+    let (head, tail) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+        _ => key.iter().fold((0, 0), |(head, tail), &b| (head << 8 | u64::from(b), tail)),
+    };
+    let mixed = (head ^ tail.rotate_left(29) ^ (key.len() as u64) << 56)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 40) as usize
+}
+
+impl Vocabulary {
+    /// Compile every convention's table, leaving out what no slot needs.
+    pub(crate) fn new(slots: &Slots) -> Self {
+        let mut vocabulary = Self { table: vec![0; 512], mask: 511, entries: Vec::new() };
+        let mut rank = 0;
+        for (bit, convention) in CONVENTIONS.iter().enumerate() {
+            for attribute in convention.attributes() {
+                rank += 1;
+                assert!(rank < RESOURCE_RANK, "more attributes than precedence has places for");
+                if let Some(target) = target(attribute, slots) {
+                    let key = attribute.key.as_bytes();
+                    vocabulary.insert(Entry { key, rank, convention: 1 << bit, target, next: 0 });
+                }
+            }
+        }
+        vocabulary
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        self.entries.push(entry);
+        let index = self.entries.len() as u16;
+        let mut place = key_hash(entry.key) & self.mask;
+        while self.table[place] != 0 {
+            let known = self.table[place] as usize - 1;
+            if self.entries[known].key == entry.key {
+                let mut last = known;
+                while self.entries[last].next != 0 {
+                    last = self.entries[last].next as usize - 1;
+                }
+                self.entries[last].next = index;
+                return;
+            }
+            place = (place + 1) & self.mask;
+        }
+        self.table[place] = index;
+    }
+
+    /// Bits of the conventions that spans of `scope` may speak.
+    pub(crate) fn conventions(scope: &Scope<'_>) -> u32 {
+        let speaking = CONVENTIONS.iter().enumerate().filter(|(_, c)| c.matches(scope));
+        speaking.fold(0, |bits, (bit, _)| bits | 1 << bit)
+    }
+
+    #[inline]
+    fn find(&self, key: &[u8]) -> Option<&Entry> {
+        let mut place = key_hash(key) & self.mask;
+        loop {
+            let index = self.table[place];
+            if index == 0 {
+                return None;
+            }
+            let entry = &self.entries[index as usize - 1];
+            if entry.key == key {
+                return Some(entry);
+            }
+            place = (place + 1) & self.mask;
+        }
+    }
+
+    /// Take one attribute of a span.
+    #[inline]
+    pub(crate) fn observe(&self, key: &[u8], value: Value<'_>, reading: &mut Reading<'_>) {
+        let Some(mut entry) = self.find(key) else { return };
+        loop {
+            if entry.convention & reading.conventions != 0 {
+                take(entry, value, reading);
+            }
+            if entry.next == 0 {
+                return;
+            }
+            entry = &self.entries[entry.next as usize - 1];
+        }
+    }
+}
+
+/// Where observed attributes go.
+pub(crate) struct Reading<'a> {
+    pub signals: &'a mut Signals,
+    pub cache: &'a mut ValueCache,
+    pub values: &'a Values,
+    /// Bits of the conventions that count here.
+    pub conventions: u32,
+    /// The attributes stand on the resource, behind a span's own.
+    pub on_resource: bool,
+}
+
+fn target(attribute: &Attribute, slots: &Slots) -> Option<Target> {
+    let number = |measure, milliseconds| {
+        slots.measure(measure).map(|slot| Target::Number { slot: slot as u8, milliseconds })
+    };
+    match attribute.reads {
+        Reads::Number(measure) => number(measure, false),
+        Reads::Milliseconds(measure) => number(measure, true),
+        Reads::Text(dimension) => {
+            let marks_error = dimension == Dimension::ErrorType;
+            let slot = slots.dimension(dimension).map_or(UNUSED, |slot| slot as u8);
+            (slot != UNUSED || marks_error).then_some(Target::Text { slot, marks_error })
+        }
+    }
+}
+
+#[inline]
+fn take(entry: &Entry, value: Value<'_>, reading: &mut Reading<'_>) {
+    let rank = if reading.on_resource { entry.rank + RESOURCE_RANK } else { entry.rank };
+    match entry.target {
+        Target::Number { slot, milliseconds } => {
+            if let Some(number) = number(value) {
+                let number = if milliseconds { number / 1000.0 } else { number };
+                reading.signals.set_measure(slot as usize, rank, number);
+            }
+        }
+        Target::Text { slot, marks_error } => {
+            let id = text_id(value, reading);
+            reading.signals.error |= marks_error && id != ABSENT;
+            if slot != UNUSED {
+                reading.signals.set_dimension(slot as usize, rank, id);
+            }
+        }
+    }
+}
+
+/// A number however it was sent: some emitters write counts as text.
+fn number(value: Value<'_>) -> Option<f64> {
+    match value {
+        Value::Double(number) => Some(number),
+        Value::Int(number) => Some(number as f64),
+        Value::String(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
+        Value::None | Value::Bool(_) | Value::Bytes(_) | Value::Other => None,
+    }
+}
+
+#[inline]
+fn text_id(value: Value<'_>, reading: &mut Reading<'_>) -> ValueId {
+    match value {
+        Value::String(text) => reading.cache.id(text, reading.values),
+        Value::Bool(flag) => {
+            reading.cache.id(if flag { b"true" } else { b"false" }, reading.values)
+        }
+        Value::Int(number) => reading.cache.id(number.to_string().as_bytes(), reading.values),
+        Value::Double(number) => reading.cache.id(number.to_string().as_bytes(), reading.values),
+        Value::None | Value::Bytes(_) | Value::Other => ABSENT,
+    }
+}

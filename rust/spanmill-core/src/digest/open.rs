@@ -1,0 +1,141 @@
+//! An open bucket's values: a multiset that changes store as it grows.
+
+use super::compress::{CENTROIDS, Item, compress};
+use super::histogram::LogHistogram;
+use super::key;
+use super::sealed::{Body, Digest};
+
+/// Values a digest holds as they came, f64 for f64.
+pub(crate) const EXACT_MAX: usize = CENTROIDS;
+/// Values held as keys before the histogram takes over.
+const KEYS_MAX: usize = 4096;
+
+/// Nano-units in a unit: sums are exact in fixed point, whatever the order.
+pub(super) const NANO: f64 = 1e9;
+
+#[derive(Debug, Clone)]
+enum Store {
+    Raw(Vec<f64>),
+    Keys(Vec<i32>),
+    Histogram(Box<LogHistogram>),
+}
+
+/// Values of one series, measure and bucket, still growing.
+///
+/// The store depends on how many values there are, never on when they came:
+/// raw to 200, keys to 4,096, then a fine histogram.
+#[derive(Debug, Clone)]
+pub struct OpenDigest {
+    count: u64,
+    sum_nano: i128,
+    min: f64,
+    max: f64,
+    store: Store,
+}
+
+impl Default for OpenDigest {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            sum_nano: 0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            store: Store::Raw(Vec::new()),
+        }
+    }
+}
+
+/// Whether a digest can hold `value`: finite and, unless zero, 2^-64 <= |value| < 2^64.
+#[must_use]
+pub fn holds(value: f64) -> bool {
+    key::has_key(value)
+}
+
+impl OpenDigest {
+    /// Add values for all of which [`holds`] is true.
+    pub fn add_all(&mut self, values: &[f64]) {
+        self.count += values.len() as u64;
+        for &value in values {
+            debug_assert!(holds(value), "{value} has no key");
+            self.sum_nano += fixed_point(value);
+            self.min = self.min.min(value);
+            self.max = self.max.max(value);
+        }
+        match &mut self.store {
+            Store::Raw(raw) => raw.extend_from_slice(values),
+            Store::Keys(keys) => keys.extend(values.iter().map(|&v| key::of(v))),
+            Store::Histogram(histogram) => add_as_keys(histogram, values),
+        }
+        self.promote();
+    }
+
+    fn promote(&mut self) {
+        if let Store::Raw(raw) = &self.store
+            && raw.len() > EXACT_MAX
+        {
+            self.store = Store::Keys(raw.iter().map(|&v| key::of(v)).collect());
+        }
+        if let Store::Keys(keys) = &self.store
+            && keys.len() > KEYS_MAX
+        {
+            let mut histogram = Box::new(LogHistogram::default());
+            histogram.add_all(keys);
+            self.store = Store::Histogram(histogram);
+        }
+    }
+
+    /// How many values were added.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Bytes held outside the struct itself.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match &self.store {
+            Store::Raw(raw) => raw.capacity() * 8,
+            Store::Keys(keys) => keys.capacity() * 4,
+            Store::Histogram(histogram) => histogram.heap_bytes() + size_of::<LogHistogram>(),
+        }
+    }
+
+    /// The digest of everything added so far; the bucket stays open.
+    #[must_use]
+    pub fn seal(&self) -> Digest {
+        let body = match &self.store {
+            Store::Raw(raw) => {
+                let mut values = raw.clone();
+                values.sort_unstable_by(f64::total_cmp);
+                Body::Exact(values.into())
+            }
+            Store::Keys(keys) => {
+                let mut keys = keys.clone();
+                keys.sort_unstable();
+                let items = keys.iter().map(|&key| Item::tie(key, 1)).collect();
+                Body::from_items(&compress(items, self.count, CENTROIDS))
+            }
+            Store::Histogram(histogram) => {
+                Body::from_items(&compress(histogram.items(), self.count, CENTROIDS))
+            }
+        };
+        Digest::new(self.count, self.sum_nano, self.min, self.max, body)
+    }
+}
+
+fn add_as_keys(histogram: &mut LogHistogram, values: &[f64]) {
+    let mut keys = [0; 128];
+    for chunk in values.chunks(keys.len()) {
+        for (key, &value) in keys.iter_mut().zip(chunk) {
+            *key = key::of(value);
+        }
+        histogram.add_all(&keys[..chunk.len()]);
+    }
+}
+
+#[inline]
+fn fixed_point(value: f64) -> i128 {
+    let nano = (value * NANO).round_ties_even();
+    // One instruction for all that fits; i128 conversion is a library call.
+    if nano.abs() < 9e18 { i128::from(nano as i64) } else { nano as i128 }
+}

@@ -1,0 +1,58 @@
+//! What can go wrong, with the numbers an operator needs.
+
+use std::path::PathBuf;
+
+/// Every failure the core reports. Bad input is one of these; a broken invariant of ours panics.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Input is not valid OTLP. The whole request is refused, nothing was folded.
+    #[error("not valid OTLP at byte {offset}: {reason}")]
+    Wire {
+        /// Where the walker stopped, bytes from the start of the request.
+        offset: usize,
+        /// What was wrong there.
+        reason: &'static str,
+    },
+    /// The request is longer than `limits.request_bytes`.
+    #[error("request of {bytes} B is over limits.request_bytes = {limit} B; send smaller batches")]
+    TooLarge {
+        /// Length of the request.
+        bytes: usize,
+        /// The configured limit.
+        limit: usize,
+    },
+    /// The configuration names something the core does not have.
+    #[error("{0}")]
+    Config(String),
+    /// A query names an unknown measure, dimension, view or objective.
+    #[error("unknown {what} {name:?}; there are: {known}")]
+    Unknown {
+        /// `measure`, `dimension`, `view` or `objective`.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What exists, comma-separated.
+        known: String,
+    },
+    /// A query is out of range.
+    #[error("{0}")]
+    Request(String),
+    /// Another process holds the data folder.
+    #[error("data folder {} is in use by another daemon; stop it, or set another data_dir", .0.display())]
+    FolderInUse(PathBuf),
+    /// The data folder cannot be used.
+    #[error("data folder {}: {source}; check that it exists and is writable", .path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The engine was closed.
+    #[error("the engine is closed")]
+    Closed,
+}
+
+/// Result with the core's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

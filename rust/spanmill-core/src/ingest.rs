@@ -1,0 +1,78 @@
+//! The path of a request: bytes, spans, signals, series, budgets, ledger.
+
+use crate::batch::{Batch, Context};
+use crate::clock::SECOND_NS;
+use crate::error::{Error, Result};
+use crate::ledger::{Classes, REJECTIONS};
+use crate::sequence::Verdict;
+use crate::window::Rows;
+use crate::wire::partial_success;
+use crate::Engine;
+
+/// Fold one `ExportTraceServiceRequest` and return the encoded response.
+pub(crate) fn ingest(engine: &Engine, request: &[u8]) -> Result<Vec<u8>> {
+    let limit = engine.limits.request_bytes;
+    if request.len() > limit {
+        return Err(Error::TooLarge { bytes: request.len(), limit });
+    }
+    let mut batch = engine.scratch.take(&engine.plan);
+    let outcome = fold(engine, request, &mut batch);
+    engine.scratch.give_back(batch);
+    outcome
+}
+
+fn fold(engine: &Engine, request: &[u8], batch: &mut Batch) -> Result<Vec<u8>> {
+    let now_ns = engine.clock.now_ns();
+    let latest_ns = now_ns.saturating_add(engine.future_skew_ns);
+    batch.decode(request, Context { plan: &engine.plan, values: &engine.values, latest_ns })?;
+    let newest_ns = batch.newest_ns;
+    let verdict = engine.sequence.admit(now_ns, newest_ns, || batch.resolve(&engine.plan));
+    apply(engine, batch, &verdict);
+    settle(batch, &verdict);
+    engine.ledger.book(&batch.accounts);
+    Ok(respond(&batch.accounts.total()))
+}
+
+/// Fold the batch into windows and budgets. Commutative: the verdict has decided the rest.
+fn apply(engine: &Engine, batch: &mut Batch, verdict: &Verdict<'_>) {
+    let plan = &engine.plan;
+    let (views, objectives) = batch.groups.split_at(plan.views.len());
+    for (groups, view) in views.iter().zip(&plan.views) {
+        let rows = Rows {
+            ends_ns: &batch.ends_ns,
+            measures: &batch.measures,
+            stride: plan.slots.measures.len(),
+            series: &groups.series,
+            horizon_ns: verdict.horizon_ns,
+        };
+        let late = view.windows.apply(&rows, verdict.sealed, &mut batch.by_shard);
+        engine.stats.add_digest_late(late);
+    }
+    let horizon_s = verdict.horizon_ns.div_euclid(SECOND_NS);
+    for (groups, grouped) in objectives.iter().zip(&plan.objectives) {
+        if !groups.tallies.is_empty() {
+            grouped.objective.add(&groups.tallies, horizon_s);
+        }
+    }
+}
+
+/// Class every event that was not refused: counted, or older than any counter holds.
+fn settle(batch: &mut Batch, verdict: &Verdict<'_>) {
+    for (ends_ns, place) in batch.ends_ns.iter().zip(&batch.places) {
+        let classes = batch.accounts.at(*place);
+        if *ends_ns < verdict.horizon_ns {
+            classes.late += 1;
+        } else {
+            classes.counted += 1;
+        }
+    }
+}
+
+/// Rejected and late spans are final: sending them again cannot help.
+fn respond(total: &Classes) -> Vec<u8> {
+    let named = REJECTIONS.iter().map(|(_, name)| *name).zip(total.rejected);
+    let reasons: Vec<(&str, u64)> =
+        named.chain([("late", total.late)]).filter(|(_, n)| *n > 0).collect();
+    let message: Vec<String> = reasons.iter().map(|(name, n)| format!("{name}: {n}")).collect();
+    partial_success(reasons.iter().map(|(_, n)| n).sum(), &message.join(", "))
+}

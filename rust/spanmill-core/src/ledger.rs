@@ -1,0 +1,229 @@
+//! Every event accounted for: received = counted + duplicate + late + rejected + sampled out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use parking_lot::Mutex;
+use serde_json::{Value as Json, json};
+
+use crate::value::{ABSENT, OTHER, ValueId, Values};
+
+/// Why one event was refused for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    NoTime,
+    EndBeforeStart,
+    Future,
+    BadId,
+    NotFinite,
+    Negative,
+    OutOfRange,
+}
+
+/// Every reason with its name in the API, in the order of the enum.
+pub(crate) const REJECTIONS: [(Rejection, &str); 7] = [
+    (Rejection::NoTime, "no_time"),
+    (Rejection::EndBeforeStart, "end_before_start"),
+    (Rejection::Future, "future"),
+    (Rejection::BadId, "bad_id"),
+    (Rejection::NotFinite, "not_finite"),
+    (Rejection::Negative, "negative"),
+    (Rejection::OutOfRange, "out_of_range"),
+];
+
+/// Events by class. `received` is their sum, kept apart so that a slip would show.
+///
+/// Duplicates and sampled-out events have no source yet; their classes exist so
+/// that readers need not change when they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Classes {
+    pub received: u64,
+    pub counted: u64,
+    pub duplicate: u64,
+    pub late: u64,
+    pub rejected: [u64; REJECTIONS.len()],
+    pub sampled_out: u64,
+}
+
+impl Classes {
+    fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.counted += other.counted;
+        self.duplicate += other.duplicate;
+        self.late += other.late;
+        self.sampled_out += other.sampled_out;
+        for (mine, theirs) in self.rejected.iter_mut().zip(other.rejected) {
+            *mine += theirs;
+        }
+    }
+
+    fn balanced(&self) -> bool {
+        let rejected: u64 = self.rejected.iter().sum();
+        self.received == self.counted + self.duplicate + self.late + rejected + self.sampled_out
+    }
+
+    fn to_json(self) -> Json {
+        let named = REJECTIONS.iter().zip(self.rejected).filter(|(_, n)| *n > 0);
+        let rejected: BTreeMap<&str, u64> = named.map(|((_, name), n)| (*name, n)).collect();
+        json!({
+            "received": self.received, "counted": self.counted, "duplicate": self.duplicate,
+            "late": self.late, "rejected": rejected, "sampled_out": self.sampled_out,
+            "balanced": self.balanced(),
+        })
+    }
+}
+
+/// One batch's events of one source and tenant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Account {
+    pub source: ValueId,
+    pub tenant: ValueId,
+    pub classes: Classes,
+}
+
+/// Account of each (source, tenant) of a batch.
+#[derive(Default)]
+pub(crate) struct Accounts {
+    list: Vec<Account>,
+    places: HashMap<(ValueId, ValueId), u32>,
+    last: u32,
+}
+
+impl Accounts {
+    pub(crate) fn clear(&mut self) {
+        self.list.clear();
+        self.places.clear();
+        self.last = 0;
+    }
+
+    /// Place of an account, made on first sight.
+    #[inline]
+    pub(crate) fn place(&mut self, source: ValueId, tenant: ValueId) -> u32 {
+        // Runs share both more often than not.
+        if let Some(last) = self.list.get(self.last as usize)
+            && (last.source, last.tenant) == (source, tenant)
+        {
+            return self.last;
+        }
+        let next = self.list.len() as u32;
+        self.last = *self.places.entry((source, tenant)).or_insert(next);
+        if self.last == next {
+            self.list.push(Account { source, tenant, classes: Classes::default() });
+        }
+        self.last
+    }
+
+    pub(crate) fn at(&mut self, place: u32) -> &mut Classes {
+        &mut self.list[place as usize].classes
+    }
+
+    /// Everything in the batch.
+    pub(crate) fn total(&self) -> Classes {
+        let mut total = Classes::default();
+        self.list.iter().for_each(|account| total.add(&account.classes));
+        total
+    }
+}
+
+#[derive(Default)]
+struct Books {
+    total: Classes,
+    by_source: HashMap<ValueId, Classes>,
+    by_tenant: HashMap<ValueId, Classes>,
+}
+
+/// The account of every event since the start.
+pub(crate) struct Ledger {
+    /// Sources, and tenants, told apart; the rest share `__other__`.
+    entries_max: usize,
+    books: Mutex<Books>,
+}
+
+fn entry(map: &mut HashMap<ValueId, Classes>, id: ValueId, entries_max: usize) -> &mut Classes {
+    let id = if map.len() < entries_max || map.contains_key(&id) { id } else { OTHER };
+    map.entry(id).or_default()
+}
+
+impl Ledger {
+    pub(crate) fn new(entries_max: usize) -> Self {
+        Self { entries_max, books: Mutex::default() }
+    }
+
+    /// Book a batch: received and classes move in one step, so every reading balances.
+    pub(crate) fn book(&self, accounts: &Accounts) {
+        let mut books = self.books.lock();
+        for account in &accounts.list {
+            let classes = &account.classes;
+            books.total.add(classes);
+            entry(&mut books.by_source, account.source, self.entries_max).add(classes);
+            entry(&mut books.by_tenant, account.tenant, self.entries_max).add(classes);
+        }
+    }
+
+    /// The whole ledger, as `GET /api/v1/ledger` shows it.
+    pub(crate) fn to_json(&self, values: &Values) -> Json {
+        let books = self.books.lock();
+        let named = |map: &HashMap<ValueId, Classes>| {
+            map.iter()
+                .map(|(id, classes)| (name(*id, values), classes.to_json()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let by = json!({ "source": named(&books.by_source), "tenant": named(&books.by_tenant) });
+        let mut shown = books.total.to_json();
+        shown["by"] = by;
+        shown
+    }
+}
+
+fn name(id: ValueId, values: &Values) -> String {
+    // An event without a tenant is still somebody's: the empty name is its own row.
+    if id == ABSENT { String::new() } else { values.text(id).as_deref().unwrap_or("").to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A booked batch shows in the total and under its source and tenant, and all three balance.
+    #[test]
+    fn books_balance() {
+        let values = Values::new(100, 100, 1);
+        let (source, tenant) = (values.intern(b"gateway"), values.intern(b"acme"));
+        let mut accounts = Accounts::default();
+        let place = accounts.place(source, tenant);
+        *accounts.at(place) = Classes { received: 5, counted: 3, late: 1, ..Classes::default() };
+        accounts.at(place).rejected[Rejection::BadId as usize] = 1;
+        let ledger = Ledger::new(10);
+        ledger.book(&accounts);
+        let shown = ledger.to_json(&values);
+        for part in [&shown, &shown["by"]["source"]["gateway"], &shown["by"]["tenant"]["acme"]] {
+            assert_eq!(json!(5), part["received"]);
+            assert_eq!(json!({"bad_id": 1}), part["rejected"]);
+            assert_eq!(json!(true), part["balanced"]);
+        }
+    }
+
+    /// Past its limit the ledger folds new sources into one row and the total stays exact.
+    #[test]
+    fn sources_are_bounded() {
+        let values = Values::new(100, 100, 1);
+        let ledger = Ledger::new(2);
+        for source in 10..20 {
+            let mut accounts = Accounts::default();
+            let place = accounts.place(source, ABSENT);
+            accounts.at(place).received = 1;
+            ledger.book(&accounts);
+        }
+        let books = ledger.books.lock();
+        assert_eq!(10, books.total.received);
+        assert_eq!(3, books.by_source.len());
+        assert_eq!(8, books.by_source[&OTHER].received);
+    }
+
+    /// Reasons index their counters.
+    #[test]
+    fn reasons_are_in_order() {
+        for (place, (reason, _)) in REJECTIONS.iter().enumerate() {
+            assert_eq!(place, *reason as usize);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Sealed minutes as Arrow columns: one row per view, measure, series and minute.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder, StringBuilder, StructBuilder};
+use arrow_array::{ArrayRef, Int32Array, RecordBatch, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Fields, Schema};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::Engine;
+use crate::digest::Digest;
+use crate::signal::Dimension;
+use crate::view::View;
+
+const MINUTE_S: i32 = 60;
+
+/// One row, still by reference.
+struct Row<'a> {
+    view: &'a str,
+    measure: &'static str,
+    series_id: i64,
+    /// One a dimension of the table, in its order.
+    dims: Arc<[Option<Arc<str>>]>,
+    window_start_s: i64,
+    digests: Arc<[Digest]>,
+    place: usize,
+}
+
+impl Row<'_> {
+    fn digest(&self) -> &Digest {
+        &self.digests[self.place]
+    }
+}
+
+/// Export the sealed minutes that start in [`start_s`, `end_s`).
+pub(crate) fn rollup(engine: &Engine, start_s: i64, end_s: i64) -> RecordBatch {
+    let dimensions = table_dimensions(engine);
+    let mut rows = Vec::new();
+    for view in &engine.plan.views {
+        collect(engine, view, &dimensions, (start_s, end_s), &mut rows);
+    }
+    rows.sort_by(|a, b| {
+        (a.view, a.measure, a.series_id, a.window_start_s)
+            .cmp(&(b.view, b.measure, b.series_id, b.window_start_s))
+    });
+    columns(&dimensions, &rows)
+}
+
+/// Every dimension that some view has, in registry order.
+fn table_dimensions(engine: &Engine) -> Vec<Dimension> {
+    let mut all: Vec<Dimension> =
+        engine.plan.views.iter().flat_map(|view| view.grouping.dimensions.clone()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn collect<'a>(
+    engine: &Engine,
+    view: &'a View,
+    dimensions: &[Dimension],
+    (start_s, end_s): (i64, i64),
+    rows: &mut Vec<Row<'a>>,
+) {
+    let identities = view.grouping.identities.read();
+    for series in 0..identities.len() as u32 {
+        let minutes: Vec<(i64, Arc<[Digest]>)> = view
+            .windows
+            .with(series, |windows| {
+                windows.minutes(start_s, end_s).map(|(at, d)| (at, Arc::clone(d))).collect()
+            })
+            .unwrap_or_default();
+        if minutes.is_empty() {
+            continue;
+        }
+        let tuple = identities.tuple(series);
+        let text = |dimension: &Dimension| {
+            let at = view.grouping.dimensions.iter().position(|mine| mine == dimension)?;
+            engine.values.text(tuple[at])
+        };
+        let dims: Arc<[Option<Arc<str>>]> = dimensions.iter().map(text).collect();
+        let series_id = stable_id(&view.name, dimensions, &dims);
+        for (window_start_s, digests) in minutes {
+            let measured = view.measures.iter().enumerate();
+            rows.extend(measured.filter(|(place, _)| digests[*place].count() > 0).map(
+                |(place, measure)| Row {
+                    view: &view.name,
+                    measure: measure.info().name,
+                    series_id,
+                    dims: Arc::clone(&dims),
+                    window_start_s,
+                    digests: Arc::clone(&digests),
+                    place,
+                },
+            ));
+        }
+    }
+}
+
+/// The same identity has the same id in every file of every process.
+fn stable_id(view: &str, dimensions: &[Dimension], dims: &[Option<Arc<str>>]) -> i64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(view.as_bytes());
+    for (dimension, text) in dimensions.iter().zip(dims) {
+        if let Some(text) = text {
+            hasher.update(&[0]);
+            hasher.update(dimension.info().name.as_bytes());
+            hasher.update(&[1]);
+            hasher.update(text.as_bytes());
+        }
+    }
+    hasher.digest().cast_signed()
+}
+
+fn strings<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+    let mut builder = StringBuilder::new();
+    texts.for_each(|text| builder.append_option(text));
+    Arc::new(builder.finish())
+}
+
+fn columns(dimensions: &[Dimension], rows: &[Row<'_>]) -> RecordBatch {
+    let digests = || rows.iter().map(Row::digest);
+    let micros = rows.iter().map(|row| row.window_start_s * 1_000_000);
+    let starts = TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC");
+    let ids = rows.iter().map(|row| row.series_id);
+    let mut named: Vec<(&str, ArrayRef, bool)> = vec![
+        ("view", strings(rows.iter().map(|row| Some(row.view))), false),
+        ("measure", strings(rows.iter().map(|row| Some(row.measure))), false),
+        ("series_id", Arc::new(arrow_array::Int64Array::from_iter_values(ids)), false),
+    ];
+    for (at, dimension) in dimensions.iter().enumerate() {
+        let texts = rows.iter().map(|row| row.dims[at].as_deref());
+        named.push((dimension.info().name, strings(texts), true));
+    }
+    let counts = digests().map(|d| d.count().cast_signed());
+    named.extend([
+        ("window_start", Arc::new(starts) as ArrayRef, false),
+        ("window_secs", Arc::new(Int32Array::from_value(MINUTE_S, rows.len())), false),
+        ("count", Arc::new(arrow_array::Int64Array::from_iter_values(counts)), false),
+        ("sum", floats(digests().map(Digest::sum)), false),
+        ("min", floats(digests().filter_map(Digest::min)), false),
+        ("max", floats(digests().filter_map(Digest::max)), false),
+        ("digest", digest_column(digests()), false),
+    ]);
+    let fields: Vec<Field> = named
+        .iter()
+        .map(|(name, array, nullable)| Field::new(*name, array.data_type().clone(), *nullable))
+        .collect();
+    let arrays = named.into_iter().map(|(_, array, _)| array).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+        .expect("columns are built row for row from one list")
+}
+
+fn floats(values: impl Iterator<Item = f64>) -> ArrayRef {
+    Arc::new(arrow_array::Float64Array::from_iter_values(values))
+}
+
+fn centroid_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("mean", DataType::Float64, true),
+        Field::new("weight", DataType::Float64, true),
+    ])
+}
+
+/// `DuckDB`'s aggregate state of `approx_quantile`, which other engines read as nested columns.
+fn digest_column<'a>(digests: impl Iterator<Item = &'a Digest>) -> ArrayRef {
+    let element = Arc::new(Field::new("element", DataType::Struct(centroid_fields()), true));
+    let centroid = StructBuilder::from_fields(centroid_fields(), 0);
+    let list = ListBuilder::new(centroid).with_field(Arc::clone(&element));
+    let fields = Fields::from(vec![
+        Field::new("count", DataType::Int64, true),
+        Field::new("min", DataType::Float64, true),
+        Field::new("max", DataType::Float64, true),
+        Field::new("centroids", DataType::List(element), true),
+    ]);
+    let mut builder = StructBuilder::new(
+        fields,
+        vec![
+            Box::new(Int64Builder::new()),
+            Box::new(Float64Builder::new()),
+            Box::new(Float64Builder::new()),
+            Box::new(list),
+        ],
+    );
+    for digest in digests {
+        append_digest(&mut builder, digest);
+    }
+    Arc::new(builder.finish())
+}
+
+const FIELD: &str = "the builder was made with this field";
+
+fn append_digest(builder: &mut StructBuilder, digest: &Digest) {
+    builder.field_builder::<Int64Builder>(0).expect(FIELD).append_value(digest.count().cast_signed());
+    builder.field_builder::<Float64Builder>(1).expect(FIELD).append_option(digest.min());
+    builder.field_builder::<Float64Builder>(2).expect(FIELD).append_option(digest.max());
+    let list = builder.field_builder::<ListBuilder<StructBuilder>>(3).expect(FIELD);
+    for centroid in digest.centroids() {
+        let values = list.values();
+        values.field_builder::<Float64Builder>(0).expect(FIELD).append_value(centroid.mean);
+        values.field_builder::<Float64Builder>(1).expect(FIELD).append_value(centroid.weight as f64);
+        values.append(true);
+    }
+    list.append(true);
+    builder.append(true);
+}

@@ -1,0 +1,208 @@
+//! Views and objectives, compiled once into what a batch needs: slots, filters, groupings.
+
+use std::collections::BTreeSet;
+
+use parking_lot::RwLock;
+
+use crate::budget::{HORIZON_S, Objective};
+use crate::config::{Condition, Config, ObjectiveConfig, ViewConfig};
+use crate::convention::{Slots, Vocabulary};
+use crate::error::{Error, Result};
+use crate::series::Identities;
+use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
+use crate::sli;
+use crate::value::{ValueId, Values};
+use crate::window::WindowStore;
+
+/// Which events, and how they are told apart: the half that views and objectives share.
+pub(crate) struct Grouping {
+    /// Slot and accepted values of each condition; all must hold.
+    conditions: Vec<(usize, Vec<ValueId>)>,
+    pub dimensions: Vec<Dimension>,
+    /// Slot of each dimension.
+    pub slots: Vec<usize>,
+    pub identities: RwLock<Identities>,
+}
+
+impl Grouping {
+    fn new(
+        conditions: &[Condition],
+        dimensions: Vec<Dimension>,
+        limit: usize,
+        slots: &Slots,
+        values: &Values,
+    ) -> Result<Self> {
+        let compiled = conditions.iter().map(|(name, accepted)| {
+            let slot = slot_of(slots, dimension(name)?);
+            Ok((slot, accepted.iter().map(|text| values.intern(text.as_bytes())).collect()))
+        });
+        let conditions = compiled.collect::<Result<_>>()?;
+        let places = dimensions.iter().map(|d| slot_of(slots, *d)).collect();
+        let identities = RwLock::new(Identities::new(dimensions.len(), limit));
+        Ok(Self { conditions, dimensions, slots: places, identities })
+    }
+
+    /// Whether an event with these dimension values, by slot, belongs here.
+    #[inline]
+    pub(crate) fn takes(&self, dimensions: &[ValueId]) -> bool {
+        self.conditions.iter().all(|(slot, accepted)| accepted.contains(&dimensions[*slot]))
+    }
+}
+
+/// One view.
+pub(crate) struct View {
+    pub name: String,
+    pub grouping: Grouping,
+    pub measures: Vec<Measure>,
+    pub windows: WindowStore,
+}
+
+/// One objective with the grouping of its events.
+pub(crate) struct GroupedObjective {
+    pub grouping: Grouping,
+    pub objective: Objective,
+}
+
+/// Everything compiled from the configuration.
+pub(crate) struct Plan {
+    pub slots: Slots,
+    pub vocabulary: Vocabulary,
+    pub views: Vec<View>,
+    pub objectives: Vec<GroupedObjective>,
+    /// Slots that every batch needs.
+    pub source: usize,
+    pub tenant: usize,
+}
+
+/// Dimension of this name.
+pub(crate) fn dimension(name: &str) -> Result<Dimension> {
+    Dimension::named(name).ok_or_else(|| Error::Unknown {
+        what: "dimension",
+        name: name.to_owned(),
+        known: known(DIMENSIONS.iter().map(|info| info.name)),
+    })
+}
+
+/// Measure of this name.
+pub(crate) fn measure(name: &str) -> Result<Measure> {
+    Measure::named(name).ok_or_else(|| Error::Unknown {
+        what: "measure",
+        name: name.to_owned(),
+        known: known(MEASURES.iter().map(|info| info.name)),
+    })
+}
+
+fn slot_of(slots: &Slots, dimension: Dimension) -> usize {
+    slots.dimension(dimension).expect("every configured dimension was given a slot")
+}
+
+fn dimensions(names: &[String]) -> Result<Vec<Dimension>> {
+    names.iter().map(|name| dimension(name)).collect()
+}
+
+/// Slots for every signal that some view or objective names, and for what those derive from.
+fn needed(config: &Config) -> Result<Slots> {
+    let mut wanted = BTreeSet::from([Dimension::Service, Dimension::Tenant]);
+    let mut numbers = BTreeSet::new();
+    for view in &config.views {
+        wanted.extend(dimensions(&view.dimensions)?);
+        for name in &view.measures {
+            let _ = numbers.insert(measure(name)?);
+        }
+    }
+    for objective in &config.objectives {
+        wanted.extend(dimensions(&objective.group_by)?);
+        numbers.extend(sli::measures(&objective.sli)?);
+    }
+    let views = config.views.iter().flat_map(|view| &view.conditions);
+    let objectives = config.objectives.iter().flat_map(|objective| &objective.conditions);
+    for (name, _) in views.chain(objectives) {
+        let _ = wanted.insert(dimension(name)?);
+    }
+    if numbers.contains(&Measure::Tpot) {
+        numbers.extend([Measure::Duration, Measure::Ttft, Measure::OutputTokens]);
+    }
+    Ok(Slots { measures: numbers.into_iter().collect(), dimensions: wanted.into_iter().collect() })
+}
+
+impl Plan {
+    /// Compile a configuration.
+    pub(crate) fn new(config: &Config, values: &Values) -> Result<Self> {
+        let slots = needed(config)?;
+        let views = config
+            .views
+            .iter()
+            .map(|view| View::new(view, config.limits.series, &slots, values))
+            .collect::<Result<_>>()?;
+        let objectives = config
+            .objectives
+            .iter()
+            .map(|objective| {
+                GroupedObjective::new(objective, config.limits.groups, &slots, values)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            vocabulary: Vocabulary::new(&slots),
+            views,
+            objectives,
+            source: slot_of(&slots, Dimension::Service),
+            tenant: slot_of(&slots, Dimension::Tenant),
+            slots,
+        })
+    }
+
+    /// Groupings of the views, then those of the objectives.
+    pub(crate) fn groupings(&self) -> impl Iterator<Item = &Grouping> {
+        let views = self.views.iter().map(|view| &view.grouping);
+        views.chain(self.objectives.iter().map(|objective| &objective.grouping))
+    }
+}
+
+impl View {
+    fn new(config: &ViewConfig, limit: usize, slots: &Slots, values: &Values) -> Result<Self> {
+        if config.measures.is_empty() {
+            return Err(Error::Config(format!("view {:?} has no measures", config.name)));
+        }
+        let measures: Vec<Measure> =
+            config.measures.iter().map(|name| measure(name)).collect::<Result<_>>()?;
+        let places = measures
+            .iter()
+            .map(|m| slots.measure(*m).expect("every configured measure was given a slot"))
+            .collect();
+        let dimensions = dimensions(&config.dimensions)?;
+        Ok(Self {
+            name: config.name.clone(),
+            grouping: Grouping::new(&config.conditions, dimensions, limit, slots, values)?,
+            measures,
+            windows: WindowStore::new(places),
+        })
+    }
+}
+
+impl GroupedObjective {
+    fn new(
+        config: &ObjectiveConfig,
+        limit: usize,
+        slots: &Slots,
+        values: &Values,
+    ) -> Result<Self> {
+        if !(config.objective > 0.0 && config.objective < 1.0) {
+            return Err(Error::Config(format!(
+                "objective {:?}: {} is not between 0 and 1",
+                config.name, config.objective
+            )));
+        }
+        if config.period_s == 0 || config.period_s > HORIZON_S.cast_unsigned() {
+            return Err(Error::Config(format!(
+                "objective {:?}: period of {} s is not within the counters' {HORIZON_S} s",
+                config.name, config.period_s
+            )));
+        }
+        let group_by = dimensions(&config.group_by)?;
+        let sli = sli::build(&config.sli, |measure| slots.measure(measure))?;
+        Ok(Self {
+            grouping: Grouping::new(&config.conditions, group_by, limit, slots, values)?,
+            objective: Objective::new(config.clone(), sli),
+        })
+    }
+}

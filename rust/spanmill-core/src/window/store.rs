@@ -1,0 +1,179 @@
+//! All series of one view, in shards with a lock each.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::series::{SeriesWindows, Slice};
+use super::BUCKET_S;
+use crate::clock::SECOND_NS;
+
+/// Enough that sealing a shard holds up ingest for a few milliseconds at most.
+const SHARDS: usize = 64;
+
+/// A batch's events as columns, for one view.
+pub(crate) struct Rows<'a> {
+    /// Event time of each event, Unix nanoseconds.
+    pub ends_ns: &'a [i64],
+    /// Measures of each event by slot, `stride` a row.
+    pub measures: &'a [f64],
+    pub stride: usize,
+    /// Series of each event; `u32::MAX` where the view does not take it.
+    pub series: &'a [u32],
+    /// Events before this are older than any counter holds and leave no trace here.
+    pub horizon_ns: i64,
+}
+
+/// No series: the view does not take the event.
+pub(crate) const NOT_TAKEN: u32 = u32::MAX;
+
+/// Scratch for grouping a batch by shard, kept between batches.
+#[derive(Default)]
+pub(crate) struct ByShard {
+    starts: Vec<u32>,
+    events: Vec<u32>,
+}
+
+impl ByShard {
+    /// Group event places by shard: one counting sort, two passes.
+    fn group(&mut self, series: &[u32]) {
+        self.starts.clear();
+        self.starts.resize(SHARDS + 1, 0);
+        let taken = || series.iter().enumerate().filter(|(_, s)| **s != NOT_TAKEN);
+        for (_, series) in taken() {
+            self.starts[*series as usize % SHARDS + 1] += 1;
+        }
+        for shard in 0..SHARDS {
+            self.starts[shard + 1] += self.starts[shard];
+        }
+        self.events.clear();
+        self.events.resize(self.starts[SHARDS] as usize, 0);
+        let mut next = [0; SHARDS];
+        next.copy_from_slice(&self.starts[..SHARDS]);
+        for (event, series) in taken() {
+            let place = &mut next[*series as usize % SHARDS];
+            self.events[*place as usize] = event as u32;
+            *place += 1;
+        }
+    }
+
+    fn shard(&self, shard: usize) -> &[u32] {
+        &self.events[self.starts[shard] as usize..self.starts[shard + 1] as usize]
+    }
+}
+
+/// Windows of every series of a view.
+pub(crate) struct WindowStore {
+    /// Slot of each measure in a batch's rows.
+    slots: Vec<usize>,
+    /// Values taken since the start, by measure.
+    values: Vec<AtomicU64>,
+    shards: Vec<Mutex<Vec<SeriesWindows>>>,
+}
+
+impl WindowStore {
+    pub(crate) fn new(slots: Vec<usize>) -> Self {
+        let values = slots.iter().map(|_| AtomicU64::new(0)).collect();
+        Self { slots, values, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Fold a batch, one lock a shard; events in buckets before `sealed` are late.
+    ///
+    /// Returns how many were late.
+    pub(crate) fn apply(&self, rows: &Rows<'_>, sealed: i64, scratch: &mut ByShard) -> u64 {
+        scratch.group(rows.series);
+        self.count_values(rows, scratch);
+        let mut late = 0;
+        for (number, shard) in self.shards.iter().enumerate() {
+            let events = scratch.shard(number);
+            if events.is_empty() {
+                continue;
+            }
+            let mut shard = shard.lock();
+            for &event in events {
+                late += self.push(&mut shard, rows, event as usize, sealed);
+            }
+        }
+        late
+    }
+
+    fn count_values(&self, rows: &Rows<'_>, scratch: &ByShard) {
+        for (slot, total) in self.slots.iter().zip(&self.values) {
+            let value = |event: &&u32| rows.measures[**event as usize * rows.stride + slot];
+            let present = scratch.events.iter().filter(|event| !value(event).is_nan()).count();
+            let _ = total.fetch_add(present as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Values of the measure at `place` taken since the start.
+    pub(crate) fn values(&self, place: usize) -> u64 {
+        self.values[place].load(Ordering::Relaxed)
+    }
+
+    /// Start of the oldest sealed minute any series holds, Unix seconds.
+    pub(crate) fn oldest_sealed_minute(&self) -> Option<i64> {
+        let shards = self.shards.iter().filter_map(|shard| {
+            let shard = shard.lock();
+            shard.iter().filter_map(SeriesWindows::oldest_minute).min()
+        });
+        shards.min()
+    }
+
+    #[inline]
+    fn push(&self, shard: &mut Vec<SeriesWindows>, rows: &Rows<'_>, event: usize, sealed: i64) -> u64 {
+        let place = rows.series[event] as usize / SHARDS;
+        if place >= shard.len() {
+            shard.resize_with(place + 1, SeriesWindows::default);
+        }
+        let ends_ns = rows.ends_ns[event];
+        let bucket = ends_ns.div_euclid(BUCKET_S * SECOND_NS);
+        if bucket < sealed || ends_ns < rows.horizon_ns {
+            let counted = ends_ns >= rows.horizon_ns;
+            if counted {
+                shard[place].push_late(bucket);
+            }
+            return u64::from(counted);
+        }
+        let row = &rows.measures[event * rows.stride..][..rows.stride];
+        shard[place].push(bucket, self.slots.iter().map(|slot| row[*slot]));
+        0
+    }
+
+    /// Seal every series from bucket `sealed` (where the last call stopped) through `through`.
+    pub(crate) fn seal(&self, sealed: Option<i64>, through: i64) {
+        for shard in &self.shards {
+            for series in &mut *shard.lock() {
+                series.seal(sealed, through, self.slots.len());
+            }
+        }
+    }
+
+    /// Slices of one measure of one series in a window (seconds), and its late events.
+    pub(crate) fn slices(&self, series: u32, window: (i64, i64), measure: usize) -> (Vec<Slice>, u64) {
+        let mut out = Vec::new();
+        let late = self.with(series, |windows| {
+            windows.slices(window, self.slots.len(), measure, &mut out);
+            windows.late_in(window.0, window.1)
+        });
+        (out, late.unwrap_or(0))
+    }
+
+    /// Look at one series under its shard's lock; `None` before its first event.
+    pub(crate) fn with<T>(&self, series: u32, look: impl FnOnce(&SeriesWindows) -> T) -> Option<T> {
+        let shard = self.shards[series as usize % SHARDS].lock();
+        shard.get(series as usize / SHARDS).map(look)
+    }
+
+    /// Open buckets, sealed buckets and bytes held by all series.
+    pub(crate) fn footprint(&self) -> (usize, usize, usize) {
+        let shards = self.shards.iter().map(|shard| {
+            let shard = shard.lock();
+            shard.iter().map(SeriesWindows::footprint).fold((0, 0, 0), add)
+        });
+        shards.fold((0, 0, 0), add)
+    }
+}
+
+fn add(a: (usize, usize, usize), b: (usize, usize, usize)) -> (usize, usize, usize) {
+    (a.0 + b.0, a.1 + b.1, a.2 + b.2)
+}
