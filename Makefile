@@ -58,7 +58,7 @@ lint: lint-tools $(CORE) $(PROTO) ## ruff, mypy, stubtest, rustfmt and clippy; w
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 
 docs: $(CORE) $(PROTO) ## write the generated pages of docs/ again
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 lock: $(DEPS) ## resolve requirements/*.in again, for every platform, with hashes
 	$(BIN)/python -m pip install --quiet uv
@@ -87,7 +87,7 @@ $(PROTO): $(PROTO_SOURCES) $(DEPS)
 	@touch $@
 
 $(CORE): $(RUST_SOURCES) pyproject.toml $(DEPS) | toolchain
-	$(BIN)/maturin develop --release --locked
+	PIP_QUIET=1 $(BIN)/maturin develop --release --locked
 	@touch $@
 
 toolchain:

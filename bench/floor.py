@@ -2,7 +2,7 @@
 The floor: a Python gRPC server that takes the same bytes and does nothing with them.
 
 Built with the receiver's options and number of workers, so that what spanmill costs above it
-is spanmill's own. Started as `python -m bench.floor`; prints its port.
+is spanmill's own. Started as `python -m bench.floor PORT`.
 """
 
 import sys
@@ -18,7 +18,7 @@ REQUEST_BYTES = 64 * 1024 * 1024
 
 
 def serve() -> None:
-    """Serve on a free loopback port until killed."""
+    """Serve on the loopback port given as the only argument, until stopped."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     server = grpc.server(
         ThreadPoolExecutor(ReceiverLimits().workers),
@@ -33,9 +33,8 @@ def serve() -> None:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(TRACE_SERVICE, {"Export": export}),)
     )
-    port = server.add_insecure_port("127.0.0.1:0")
+    server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
     server.start()
-    print(port, flush=True)
     server.wait_for_termination()
 
 

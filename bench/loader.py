@@ -18,12 +18,15 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import numpy as np
 
 from bench import payload
+
+if TYPE_CHECKING:
+    Call = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 OUTSTANDING_MAX: Final = 2_000
@@ -39,6 +42,9 @@ class Plan:
 
     server_pid: int
     """Process whose CPU time is read at both ends of the timed stretch."""
+
+    pool: str
+    """File that `payload.Pool.save` wrote."""
 
     batch: int
     """Spans in a request."""
@@ -88,7 +94,7 @@ class Loader:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._requests = payload.requests(plan.batch)
+        self._requests = payload.Pool.load(Path(plan.pool)).requests(plan.batch)
         self._numbers = itertools.count(1)
         self._result = Result()
         self._failed: Counter[str] = Counter()
@@ -102,7 +108,7 @@ class Loader:
         channels = [
             grpc.aio.insecure_channel(plan.target, options) for _ in range(plan.connections)
         ]
-        calls = [channel.unary_unary(EXPORT) for channel in channels]
+        calls = [channel.unary_unary(EXPORT, None, None) for channel in channels]
         try:
             await asyncio.gather(*(channel.channel_ready() for channel in channels))
             start = time.perf_counter()
@@ -112,13 +118,11 @@ class Loader:
             await asyncio.gather(sending, self._measure(start + plan.warmup_s))
         finally:
             for channel in channels:
-                await channel.close()
+                await channel.close(None)
         self._result.failed = dict(self._failed)
         return self._result
 
-    def _closed(
-        self, calls: list["grpc.aio.UnaryUnaryMultiCallable"], start: float
-    ) -> Coroutine[None, None, object]:
+    def _closed(self, calls: list["Call"], start: float) -> Coroutine[None, None, object]:
         end = start + self._plan.warmup_s + self._plan.seconds
         lanes = len(calls) * self._plan.in_flight
 
@@ -134,9 +138,7 @@ class Loader:
 
         return lanes_end()
 
-    async def _open(
-        self, calls: list["grpc.aio.UnaryUnaryMultiCallable"], start: float
-    ) -> None:
+    async def _open(self, calls: list["Call"], start: float) -> None:
         owed: set[asyncio.Task[None]] = set()
         for due, request, call in zip(
             self._schedule(start), itertools.cycle(self._requests), itertools.cycle(calls)
@@ -159,9 +161,7 @@ class Loader:
         for n in range(int((plan.warmup_s + plan.seconds) / every)):
             yield start + n * every
 
-    async def _send(
-        self, call: "grpc.aio.UnaryUnaryMultiCallable", request: payload.Request, since: float
-    ) -> None:
+    async def _send(self, call: "Call", request: payload.Request, since: float) -> None:
         first = next(self._numbers) * request.spans
         message = request.fresh(time.time_ns(), first)
         try:

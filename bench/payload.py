@@ -11,6 +11,7 @@ import itertools
 import secrets
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -89,10 +90,11 @@ class Traffic:
 class Request:
     """One encoded `ExportTraceServiceRequest` whose ids and times are rewritten at each send."""
 
-    def __init__(self, head: bytes, spans: list[bytes], duration_s: NDArray[np.float64]) -> None:
+    def __init__(
+        self, head: bytes, spans: NDArray[np.uint8], duration_s: NDArray[np.float64]
+    ) -> None:
         self.spans: Final = len(spans)
-        self.span_bytes: Final = len(spans[0])
-        self._bytes = bytearray(head + b"".join(spans))
+        self._bytes = bytearray(head + spans.tobytes())
         hole = np.dtype(
             {
                 "names": ["trace_high", "trace_low", "span", "start", "end"],
@@ -101,7 +103,7 @@ class Request:
             }
         )
         first = len(head) + _OUTER_HEAD
-        holes = np.ndarray(self.spans, hole, self._bytes, first, (self.span_bytes,))
+        holes = np.ndarray(self.spans, hole, self._bytes, first, (spans.shape[1],))
         holes["trace_high"] = secrets.randbits(63) + 1
         self._trace, self._span = holes["trace_low"], holes["span"]
         self._start, self._end = holes["start"], holes["end"]
@@ -130,36 +132,62 @@ class Request:
         return bytes(self._bytes)
 
 
-def requests(batch: int) -> list[Request]:
-    """
-    Encode the whole pool as requests of `batch` spans.
+@dataclass(frozen=True)
+class Pool:
+    """Every encoded span, all of one length, with holes for ids and times."""
 
-    Raises:
-        ValueError: `batch` does not divide 4,096, the spans of one resource.
-    """
-    resources = list(itertools.product(SERVICES, REGIONS))
-    per_resource = POOL_SPANS // len(resources)
-    if per_resource % batch:
-        raise ValueError(f"batch must divide {per_resource}, got {batch}")
-    traffic = Traffic.drawn()
-    fields = [_fields(traffic, row) for row in range(POOL_SPANS)]
-    longest = max(map(len, fields))
-    # The response id takes up what other values leave, so that all spans are of one length.
-    spans = [
-        _delimited(2, each + _text(9, "gen_ai.response.id", f"{row:0{16 + longest - len(each)}x}"))
-        for row, each in enumerate(fields)
-    ]
-    made = []
-    for first in range(0, POOL_SPANS, batch):
-        rows = slice(first, first + batch)
-        service, region = resources[first // per_resource]
-        body = spans[rows]
-        made.append(
-            Request(_head(service, region, sum(map(len, body))), body, traffic.duration_s[rows])
-        )
-    # Resources take turns, as they do when many senders share a receiver.
-    turns = per_resource // batch
-    return [made[turn + turns * r] for turn in range(turns) for r in range(len(resources))]
+    spans: NDArray[np.uint8]
+    """Shape (POOL_SPANS, bytes of a span); each row a field of `ScopeSpans`."""
+
+    duration_s: NDArray[np.float64]
+
+    @classmethod
+    def encoded(cls) -> "Pool":
+        """Draw and encode the traffic; takes seconds, so save it for the processes that send."""
+        traffic = Traffic.drawn()
+        fields = [_fields(traffic, row) for row in range(POOL_SPANS)]
+        longest = max(map(len, fields))
+        # The response id takes up what other values leave, so that all are of one length.
+        spans = [
+            _delimited(
+                2, each + _text(9, "gen_ai.response.id", f"{row:0{16 + longest - len(each)}x}")
+            )
+            for row, each in enumerate(fields)
+        ]
+        shaped = np.frombuffer(b"".join(spans), np.uint8).reshape(POOL_SPANS, len(spans[0]))
+        return cls(shaped, traffic.duration_s)
+
+    def save(self, path: Path) -> None:
+        """Write the pool to one file that `load` reads."""
+        np.savez(path, spans=self.spans, duration_s=self.duration_s)
+
+    @classmethod
+    def load(cls, path: Path) -> "Pool":
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            return cls(arrays["spans"], arrays["duration_s"])
+
+    def requests(self, batch: int) -> list[Request]:
+        """
+        Cut the whole pool into requests of `batch` spans.
+
+        Raises:
+            ValueError: `batch` does not divide 4,096, the spans of one resource.
+        """
+        resources = list(itertools.product(SERVICES, REGIONS))
+        per_resource = POOL_SPANS // len(resources)
+        if per_resource % batch:
+            raise ValueError(f"batch must divide {per_resource}, got {batch}")
+        turns = per_resource // batch
+        made = []
+        for turn in range(turns):
+            # Resources take turns, as they do when many senders share a receiver.
+            for r, (service, region) in enumerate(resources):
+                first = r * per_resource + turn * batch
+                spans = self.spans[first : first + batch]
+                head = _head(service, region, spans.size)
+                made.append(Request(head, spans, self.duration_s[first : first + batch]))
+        return made
 
 
 def _by_rank(n: int) -> NDArray[np.float64]:

@@ -1,10 +1,10 @@
 """
 Write the generated parts of docs/: what stands between two `generated` comments of a page.
 
-    .venv/bin/python docs/generate.py
+    .venv/bin/python -m docs.generate
 
 Each part comes from the one place that the product itself reads: the config's JSON Schema, the
-conventions' tables, the registry of signals. `tests/test_docs.py` checks that the pages are current.
+conventions' tables, the registry of signals. `tests/test_docs.py` checks that pages are current.
 """
 
 import json
@@ -13,11 +13,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from docs.schema import sections
+from docs.table import table
+from spanmill.api.metrics import CoreCollector
+from spanmill.sink import ExportStatus
 from spanmill.slo.files import ObjectiveFile
-
-Schema = dict[str, Any]
 
 ROOT: Final = Path(__file__).parent.parent
 DOCS: Final = ROOT / "docs"
@@ -32,13 +34,6 @@ _ATTRIBUTE: Final = re.compile(
 _SIGNAL: Final = re.compile(
     r'^\s+(?P<variant>\w+) "(?P<name>\w+)"(?: (?P<unit>\w+))?: "(?P<doc>[^"]+)";$', re.MULTILINE
 )
-_SCALES: Final = {
-    "duration": ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s")),
-    "size": ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")),
-}
-_STRINGS: Final = {"path": "path"}
-_LOWER: Final = {"minimum": "≥", "exclusiveMinimum": ">"}
-_UPPER: Final = {"maximum": "≤", "exclusiveMaximum": "<"}
 _UNITS: Final = {"Seconds": "s", "Tokens": "{token}", "Dollars": "USD"}
 
 
@@ -55,12 +50,6 @@ def main() -> None:
 def render(page: str) -> str:
     """Give a page with its generated parts current."""
     return _PART.sub(lambda part: part["open"] + PARTS[part["name"]]() + part["close"], page)
-
-
-def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> str:
-    """Write one Markdown table."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def signals() -> dict[str, tuple[str, str, str]]:
@@ -115,94 +104,69 @@ def configuration() -> str:
     """List every key of the config file with its type, default and meaning."""
     command = [sys.executable, "-m", "spanmill", "config", "schema"]
     schema = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return "\n" + "\n".join(_sections(schema, schema, "")) + "\n"
+    return "\n" + "\n".join(sections(schema)) + "\n"
 
 
 def objectives() -> str:
     """List every key of an objective file with its type, default and meaning."""
     schema = ObjectiveFile.model_json_schema()
-    return "\n" + "\n".join(_sections(schema, schema, "")) + "\n"
+    return "\n" + "\n".join(sections(schema)) + "\n"
 
 
-def _sections(node: Schema, schema: Schema, prefix: str) -> Iterator[str]:
+class _OneOfEach:
+    """An engine in which every metric has a sample."""
+
+    def stats(self) -> bytes:
+        """Answer with every key that /metrics reads."""
+        return json.dumps(
+            {
+                "watermark_s": 0.0,
+                "requests": {"accepted": 0, "refused": {"malformed": 0}},
+                "digest_late": 0,
+                "series": {"requests": 0},
+                "overflow": {"requests": {"tenant": 0}},
+                "open_buckets": 0,
+                "sealed_buckets": 0,
+                "memory_bytes": 0,
+                "ingest_bytes": 0,
+            }
+        ).encode()
+
+    def ledger(self) -> bytes:
+        """Answer with one source and one tenant."""
+        counts = {
+            "received": 0,
+            "counted": 0,
+            "duplicate": 0,
+            "late": 0,
+            "rejected": {"bad_id": 0},
+            "sampled_out": 0,
+            "balanced": True,
+        }
+        return json.dumps(
+            counts | {"by": {"source": {"edge": counts}, "tenant": {"acme": counts}}}
+        ).encode()
+
+    def slos(self) -> bytes:
+        """Answer with one objective."""
+        budget = {"good": 0, "bad": 0, "budget_left": 1.0, "burn": {"1h": 0.0}}
+        return json.dumps([{"name": "answered", "group": {}, "objective": 0.99} | budget]).encode()
+
+
+def metrics() -> str:
+    """List every metric of ours with its kind, labels and meaning."""
     rows = []
-    below: list[tuple[str, Schema]] = []
-    for key, value in node["properties"].items():
-        sections, path = _sections_of(value, schema, f"{prefix}{key}")
-        if sections:
-            below += [(path, section) for section in sections]
-        if not sections or "default" in value or len(sections) > 1:
-            rows.append(_row(key, value, key in node.get("required", ())))
-    if rows:
-        yield _heading(node, prefix) + table(("key", "type", "default", "meaning"), rows)
-    for path, section in below:
-        yield from _sections(section, schema, f"{path}.")
-
-
-def _heading(node: Schema, prefix: str) -> str:
-    if not prefix:
-        return ""
-    kind = node["properties"].get("kind", {}).get("const")
-    title = f"`{prefix.rstrip('.')}`" + (f" of kind `{kind}`" if kind else "")
-    return f"### {title}\n\n{node.get('description', '')}\n\n"
-
-
-def _sections_of(value: Schema, schema: Schema, path: str) -> tuple[list[Schema], str]:
-    """Find the sections that stand under a key; a list's have `[]` in their path."""
-    if "items" in value:
-        return _sections_of(value["items"], schema, f"{path}[]")
-    members = [value, *value.get("anyOf", []), *value.get("oneOf", [])]
-    named = [schema["$defs"][it["$ref"].rpartition("/")[2]] for it in members if "$ref" in it]
-    return [it for it in named if "properties" in it], path
-
-
-def _row(key: str, value: Schema, required: bool) -> tuple[str, ...]:
-    default = "required" if required else _default(value)
-    meaning = " ".join(value.get("description", "").split()).replace("|", "\\|")
-    return f"`{key}`", _type(value), default, meaning
-
-
-def _default(value: Schema) -> str:
-    default = value.get("default")
-    if default is None:
-        return "none"
-    scale = _SCALES.get(_type(value))
-    if not scale:
-        return f"`{json.dumps(default)}`"
-    size, unit = next((it for it in scale if default % it[0] == 0), scale[-1])
-    return f"`{default / size:g}{unit}`"
-
-
-def _type(value: Schema) -> str:
-    if "enum" in value:
-        return " or ".join(f"`{it}`" for it in value["enum"])
-    if "const" in value:
-        return f"`{value['const']}`"
-    members = value.get("anyOf") or value.get("oneOf")
-    if members:
-        names = [_type(it) for it in members if it.get("type") != "null"]
-        written = [it["pattern"] for it in members if "pattern" in it]
-        if len(members) == 2 and written:
-            return "duration" if "ms|s" in written[0] else "size"
-        return " or ".join(dict.fromkeys(names))
-    match value.get("type"):
-        case "array":
-            return f"list of {_type(value['items'])}"
-        case "object":
-            return "mapping"
-        case "string":
-            return _STRINGS.get(value.get("format", ""), "text")
-        case list() as several:
-            return " or ".join(several)
-        case str() as one:
-            return one + _range(value)
-    return "section" if "$ref" in value and "Json" not in value["$ref"] else "any"
-
-
-def _range(value: Schema) -> str:
-    low = [f"{sign} {value[key]}" for key, sign in _LOWER.items() if key in value]
-    high = [f"{sign} {value[key]}" for key, sign in _UPPER.items() if key in value]
-    return "".join(f" {it}" for it in low + high)
+    for family in CoreCollector(_OneOfEach(), ExportStatus).collect():  # type: ignore[arg-type]
+        labels = dict.fromkeys(label for sample in family.samples for label in sample.labels)
+        rows.append(
+            (
+                f"`{family.samples[0].name}`",
+                "gauge" if family.type == "info" else family.type,
+                ", ".join(f"`{label}`" for label in labels),
+                family.documentation.replace("__", r"\_\_"),
+            )
+        )
+    return "\n" + table(("metric", "type", "labels", "meaning"), rows) + "\n"
 
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
@@ -210,6 +174,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "conventions": conventions,
     "dimensions": dimensions,
     "measures": measures,
+    "metrics": metrics,
     "objectives": objectives,
 }
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
 from spanmill import log
 from spanmill.engine import EngineConfig, EngineLimits, known_names
 from spanmill.errors import ConfigError
-from spanmill.model import Address, Document, KeyPath, Section, read_as
+from spanmill.model import Address, Document, KeyPath, Reading, Section, key_text, read_as
 from spanmill.receiver import ReceiverLimits
 from spanmill.sink import ExportConfig
 from spanmill.slo import Objective, SloConfig
@@ -99,13 +99,19 @@ def load(path: Path | None = None, sets: Sequence[str] = ()) -> Loaded:
     document = Document.of_file(path) if path else Document("defaults", {})
     for text in sets:
         _set(document, text)
-    # Keys that stand in the file are checked even where its YAML has problems elsewhere.
     config = read_as(document, Config, reading)
-    files = config.slo.files if config else ()
-    objectives, problems = load_objectives(files, reading)
+    objectives, problems = load_objectives(_objective_files(document, reading), reading)
     if config is None or document.problems or problems:
         raise ConfigError(*document.problems, *problems)
     return Loaded(config, objectives)
+
+
+def _objective_files(document: Document, reading: Reading) -> tuple[Path, ...]:
+    """Find the files also where the rest of the config is bad: their problems show as well."""
+    try:
+        return SloConfig.model_validate(document.data.get("slo"), context=reading).files
+    except ValidationError:
+        return ()
 
 
 def _set(document: Document, text: str) -> None:
@@ -117,14 +123,17 @@ def _set(document: Document, text: str) -> None:
         document.problems.append(f"--set {text}: not of the form section.key=value")
         return
     value = Document.of_text(value_text, place)
-    document.problems += value.problems
+    if value.problems:
+        document.problems += value.problems
+        return
     section: Any = document.data
     for depth, part in enumerate(path[:-1], start=1):
         if section.get(part) is None:
             section[part] = {}
+            document.places[path[:depth]] = place
         section = section[part]
         if not isinstance(section, dict):
-            document.problems.append(f"{place}: {'.'.join(map(str, path[:depth]))} has no keys")
+            document.problems.append(f"{place}: {key_text(path[:depth])} has no keys")
             return
     section[path[-1]] = value.data
     for stale in [it for it in document.places if it[: len(path)] == path]:

@@ -138,6 +138,8 @@ class CaseMaker:
         return head + varint(len(body), self._below(5) if self._is_odd() else 0) + body
 
     def _body(self, kind: str, depth: int) -> bytes:
+        if kind == "key_value" and self._below(2):
+            return self._usual_attribute(depth)
         if kind in SHAPES:
             return self._message(kind, depth + 1)
         choose, random_bytes = self._random.choice, self._random.randbytes
@@ -157,6 +159,28 @@ class CaseMaker:
             case _:
                 body = random_bytes({"fixed64": 8, "fixed32": 4}[kind])
         return body
+
+    def _usual_attribute(self, depth: int) -> bytes:
+        """
+        Make the layout every sender writes, or one a byte away from it.
+
+        A decoder has a short way for it, and must know when it does not apply.
+        """
+        number, kind = self._random.choice(SHAPES["any_value"])
+        value = self._field(number, kind, depth + 2)
+        attribute = delimited(1, self._random.choice(TEXTS)) + delimited(2, value)
+        if self._below(4):
+            return attribute
+        near = bytearray(attribute)
+        at = len(near) - 1 - self._below(min(len(near), 6))
+        if self._below(2):
+            near[at] = self._below(256)
+        else:
+            # One byte more inside the value, its length true again.
+            near = bytearray(attribute[: len(attribute) - len(value) - 1])
+            near.append(min(len(value) + 1, 127))
+            near += value + bytes([self._below(256)])
+        return bytes(near)
 
     def _integer(self) -> int:
         if self._below(2):
@@ -279,6 +303,15 @@ CORNERS: Final[dict[str, bytes]] = {
     "child longer than its parent, data follows": b"\x0a\x02\x12\x04" + bytes(8),
     "varint of ten bytes, overflowing": in_value(b"\x18" + _LONG + b"\x7f"),
     "varint of eleven bytes": in_value(b"\x18" + _LONG + b"\xff\x01"),
+    "int of one byte, half a field follows": in_value(b"\x18\x05\x08"),
+    "int of one byte, a field follows": in_value(b"\x18\x05\x10\x01"),
+    "int of two bytes, the second needless": in_value(b"\x18\x85\x00"),
+    "int without its last byte": in_value(b"\x18\x85"),
+    "double, a field follows": in_value(b"\x21" + bytes(8) + b"\x10\x01"),
+    "double of seven bytes": in_value(b"\x21" + bytes(7)),
+    "string longer than its value": in_value(b"\x0a\x03ab"),
+    "string shorter than its value": in_value(b"\x0a\x01ab"),
+    "value before its key": in_span(delimited(9, delimited(2, b"\x18\x07") + delimited(1, b"k"))),
     "bool of 2^36": in_value(b"\x10\x80\x80\x80\x80\x80\x01"),
     "bool of 2^64": in_value(b"\x10" + b"\x80" * 9 + b"\x02"),
     "negative int": in_value(b"\x18" + _LONG + b"\x01"),

@@ -181,11 +181,11 @@ def _budgets(slos: list[Mapping[str, Any]]) -> Iterator[Metric]:
         "Speed of spending over a look-back; 1 spends the budget exactly at period end.",
         labels=[*labels, "window"],
     )
+    for name, wanted in {slo["name"]: slo["objective"] for slo in slos}.items():
+        objective.add_metric([name], wanted)
     for slo in slos:
         group = ",".join(f"{dimension}={value}" for dimension, value in slo["group"].items())
         key = [slo["name"], group]
-        if not group:
-            objective.add_metric(key[:1], slo["objective"])
         events.add_metric([*key, "good"], slo["good"])
         events.add_metric([*key, "bad"], slo["bad"])
         if slo["budget_left"] is not None:

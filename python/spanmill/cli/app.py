@@ -5,7 +5,7 @@ import typer
 from spanmill.cli.config import config_commands
 from spanmill.cli.demo import demo
 from spanmill.cli.doctor import doctor
-from spanmill.cli.export import export
+from spanmill.cli.export import export_commands
 from spanmill.cli.ledger import ledger
 from spanmill.cli.query import query
 from spanmill.cli.serve import serve
@@ -20,7 +20,6 @@ COMMANDS = (
     top,
     query,
     ledger,
-    export,
     doctor,
     version,
 )
@@ -28,6 +27,7 @@ COMMANDS = (
 GROUPS = {
     "slo": slo_commands,
     "config": config_commands,
+    "export": export_commands,
 }
 
 app = typer.Typer(

@@ -1,5 +1,6 @@
 """`spanmill doctor`: what would stop a daemon here, before it does."""
 
+import contextlib
 import ctypes
 import platform
 import shutil
@@ -142,7 +143,11 @@ def _data_folder(loaded: "Loaded", running: "Address | None") -> Finding:
         return Finding("data folder", "fail", str(error), "its daemon does not answer: look at it")
     except SpanmillError as error:
         return Finding("data folder", "fail", str(error))
-    return Finding("data folder", "ok", f"{data_dir}, {'created' if new else 'writable'}, free")
+    if new:
+        with contextlib.suppress(OSError):
+            (data_dir / "lock").unlink()
+            data_dir.rmdir()
+    return Finding("data folder", "ok", f"{data_dir}, {'can be created' if new else 'writable'}")
 
 
 def _disk(data_dir: Path) -> Finding:

@@ -1,5 +1,7 @@
 """`spanmill ledger`."""
 
+import typer
+
 from spanmill.cli.figures import count
 from spanmill.cli.options import (
     DATA_DIR_DEFAULT,
@@ -7,6 +9,7 @@ from spanmill.cli.options import (
     ApiOption,
     DataDirOption,
     JsonOption,
+    console,
     fail,
     failing_plainly,
     print_json,
@@ -35,23 +38,23 @@ def ledger(
 
 
 def _print_table(answer: Ledger) -> None:
-    from rich.console import Console
+    from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title="events")
-    table.add_column("")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("events")
     for heading in ("received", "counted", "duplicate", "late", "rejected", "sampled out"):
         table.add_column(heading, justify="right")
     table.add_row("all", *_figures(answer), end_section=True)
     for part in ("source", "tenant"):
         for name, counts in answer["by"][part].items():
-            table.add_row(f"{part} {name}", *_figures(counts))
+            table.add_row(escape(f"{part} {name}"), *_figures(counts))
         table.add_section()
-    console = Console()
-    console.print(table)
+    console().print(table)
     for reason, rejected in answer["rejected"].items():
-        console.print(f"rejected for {reason}: {count(rejected)}")
-    console.print("balanced" if answer["balanced"] else "NOT BALANCED")
+        typer.echo(f"rejected for {reason}: {count(rejected)}")
+    typer.echo("balanced" if answer["balanced"] else "NOT BALANCED")
 
 
 def _figures(counts: LedgerCounts) -> list[str]:

@@ -2,13 +2,17 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from spanmill.errors import BadRequest, ConfigError, SpanmillError, UnknownName
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ApiOption = Annotated[
     str | None,
@@ -36,6 +40,8 @@ SetOption = Annotated[
 
 DATA_DIR_DEFAULT = Path("spanmill-data")
 
+PIPED_COLUMNS = 160
+
 FAILED = 1
 """Exit code: it did not work, or what was asked for does not hold."""
 
@@ -59,6 +65,13 @@ def failing_plainly() -> Iterator[None]:
         fail(str(error), MISUSED)
     except SpanmillError as error:
         fail(str(error))
+
+
+def console() -> "Console":
+    """Give a console for tables; wide where no person's terminal bounds it."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 
 
 def print_json(value: object) -> None:

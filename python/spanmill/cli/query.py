@@ -11,6 +11,7 @@ from spanmill.cli.options import (
     ApiOption,
     DataDirOption,
     JsonOption,
+    console,
     fail,
     failing_plainly,
     print_json,
@@ -20,6 +21,7 @@ from spanmill.client import QueryAnswer, connect
 
 def query(
     measure: Annotated[str, typer.Argument(help="What to measure, such as ttft.")],
+    *,
     by: Annotated[
         str, typer.Option(help="Dimensions that tell rows apart, separated by commas.")
     ] = "",
@@ -80,31 +82,33 @@ def _conditions(texts: list[str]) -> dict[str, list[str]]:
 
 
 def _print_table(answer: QueryAnswer, by: str) -> None:
-    from rich.console import Console
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    window, unit = answer["window"], answer["unit"]
+    window, unit, rows = answer["window"], answer["unit"], answer["series"]
+    typer.echo(f"{answer['measure']}, {window['start']} to {window['end']}")
+    if not rows:
+        typer.echo("No event has this measure in this window.")
+        return
     dimensions = [name for name in by.split(",") if name]
-    ranks = list(answer["series"][0]["quantiles"]) if answer["series"] else []
-    table = Table(title=f"{answer['measure']}, {window['start']} to {window['end']}")
+    ranks = list(rows[0]["quantiles"])
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for dimension in dimensions:
         table.add_column(dimension)
     for heading in ("events", *(f"p{float(rank) * 100:g}" for rank in ranks), "max"):
         table.add_column(heading, justify="right")
-    for row in answer["series"]:
+    for row in rows:
         table.add_row(
             *(escape(row["dims"].get(dimension, "–")) for dimension in dimensions),
             count(row["count"]),
             *(quantity(row["quantiles"][rank], unit) for rank in ranks),
             quantity(row["max"], unit),
         )
-    console = Console()
-    console.print(table)
-    if not answer["series"]:
-        console.print("No event has this measure in this window.")
-    worst = max((row["rank_error"] for row in answer["series"]), default=0.0)
-    late = sum(row["late"] for row in answer["series"])
-    console.print(f"Ranks are exact to ±{worst * 1e6:,.0f} ppm.", highlight=False)
+    console().print(table)
+    worst = max(row["rank_error"] for row in rows)
+    exact = all(row["exact"] for row in rows)
+    typer.echo("exact" if exact else f"ranks hold to ±{worst * 1e6:,.0f} ppm")
+    late = sum(row["late"] for row in rows)
     if late:
-        console.print(f"{count(late)} events came too late for the percentiles; they are counted.")
+        typer.echo(f"{count(late)} events came too late for percentiles; they are counted")

@@ -12,11 +12,13 @@ from spanmill.cli.options import (
     ApiOption,
     DataDirOption,
     JsonOption,
+    console,
     fail,
     failing_plainly,
     print_json,
 )
 from spanmill.client import Budget, connect
+from spanmill.model import parse_seconds
 
 slo_commands = typer.Typer(help="Promises and what is left of their budgets.", no_args_is_help=True)
 
@@ -72,43 +74,35 @@ def check(
 
 
 def _print_table(budgets: list[Budget]) -> None:
-    from rich.console import Console
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
     if not budgets:
-        console.print("No objectives. Write some in a file and name it in slo.files.")
+        typer.echo("No objectives. Write some in a file and name it in slo.files.")
         return
-    looks = list(budgets[0]["burn"])
-    table = Table(title="error budgets")
+    looks = sorted(budgets[0]["burn"], key=parse_seconds)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("objective", "group"):
         table.add_column(heading)
-    for heading in (
-        "wanted",
-        "over",
-        "good",
-        "bad",
-        "budget left",
-        *(f"burn {it}" for it in looks),
-    ):
+    for heading in ("promise", "bad", "of", "left", *looks):
         table.add_column(heading, justify="right")
-    table.add_column("burning since")
+    table.add_column("burning since", no_wrap=True)
     for one in budgets:
         overspent = one["budget_left"] is not None and one["budget_left"] < 0
         table.add_row(
             one["name"],
             escape(grouped(one["group"])),
-            share(one["objective"]),
-            duration(one["period"]),
-            count(one["good"]),
+            f"{share(one['objective'])} in {one['period']}",
             count(one["bad"]),
+            count(one["total"]),
             share(one["budget_left"]),
-            *(_burn(one["burn"][it]) for it in looks),
+            *(_burn(one["burn"][look]) for look in looks),
             one["burning_since"] or "–",
             style="red" if overspent else None,
         )
-    console.print(table)
+    console().print(table)
+    typer.echo(f"left: of the error budget. {', '.join(looks)}: burn rate; 1× lasts the period.")
 
 
 def _burn(rate: float | None) -> str:

@@ -1,36 +1,40 @@
 """`spanmill top`: percentiles and budgets in the terminal, as they change."""
 
-import json
 import select
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spanmill.cli.figures import count, quantity, share
+from spanmill.cli.options import (
+    DATA_DIR_DEFAULT,
+    ApiOption,
+    DataDirOption,
+    JsonOption,
+    console,
+    failing_plainly,
+    print_json,
+)
+from spanmill.client import Budget, Client, Ledger, QueryAnswer, connect
+from spanmill.errors import Unreachable
+
 if TYPE_CHECKING:
-    from spanmill.client import Budget, Client, Ledger, QueryAnswer
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
 
 RANKS = (0.5, 0.95, 0.99)
 ROWS_MAX = 20
 WORST_GROUPS = 3
-NARROW = 60
+NAME_MIN = 12
+
+NARROW = 72
 """Terminals with fewer columns show the tail only."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Everything one refresh asked for."""
-
-    measures: "list[QueryAnswer]"
-    slo: "list[Budget]"
-    ledger: "Ledger"
-    asked_at_s: float
-    """Monotonic time."""
 
 
 @dataclass(frozen=True)
@@ -42,45 +46,54 @@ class Look:
     window: str
 
 
+@dataclass(frozen=True)
+class Frame:
+    """Everything one refresh asked for, at `asked_at_s` (monotonic)."""
+
+    measures: list[QueryAnswer]
+    slo: list[Budget]
+    ledger: Ledger
+    asked_at_s: float
+
+
 def top(
-    api: Annotated[str | None, typer.Option(help="Address of the daemon's API.")] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="The daemon's data folder, which tells its address.")
-    ] = None,
-    measure: Annotated[str, typer.Option(help="Measures to show, by commas.")] = "ttft,duration",
-    by: Annotated[str, typer.Option(help="Dimensions to tell apart, by commas.")] = "model",
-    window: Annotated[str, typer.Option(help="How far to look back, in steps of 10 s.")] = "5m",
+    measure: Annotated[
+        str, typer.Option(help="Measures to show, separated by commas.")
+    ] = "ttft,duration",
+    by: Annotated[
+        str, typer.Option(help="Dimensions that tell rows apart, separated by commas.")
+    ] = "model",
+    window: Annotated[str, typer.Option(help="How far to look back; steps of 10 s.")] = "5m",
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between refreshes.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Print one frame and exit.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one frame as JSON and exit.")
-    ] = False,
+    api: ApiOption = None,
+    data_dir: DataDirOption = DATA_DIR_DEFAULT,
+    as_json: JsonOption = False,
 ) -> None:
     """
-    Watch percentiles and error budgets live; q or Ctrl-C ends it.
+    Watch percentiles and budgets live. q or Ctrl-C ends it.
+
+    With --json, or where the output is no terminal, one frame is printed.
 
     Example: spanmill top --measure ttft --by model,region --window 15m
+
+    Exit codes: 0 ended; 1 no daemon answers; 2 no such name, or out of range.
     """
-
-    from spanmill.client import connect
-
     look = Look(_names(measure), _names(by), window)
-    console = Console()
-    with connect(api, data_dir=data_dir) as client:
-        frame = ask(client, look)
+    shown_on = console()
+    with failing_plainly(), connect(api, data_dir=data_dir) as daemon:
+        frame = ask(daemon, look)
         if as_json:
-            shown = asdict(frame)
-            del shown["asked_at_s"]
-            typer.echo(json.dumps(shown, indent=2))
-        elif once or not console.is_terminal:
-            console.print(draw(frame, None, console.width))
+            print_json({"measures": frame.measures, "slo": frame.slo, "ledger": frame.ledger})
+        elif once or not shown_on.is_terminal:
+            shown_on.print(draw(frame, None, shown_on.width))
         else:
-            _watch(client, look, frame, every)
+            _watch(daemon, look, frame, every)
 
 
-def ask(client: "Client", look: Look) -> Frame:
+def ask(daemon: Client, look: Look) -> Frame:
     """
-    Ask the daemon for one frame.
+    Ask for one frame.
 
     Raises:
         Unreachable: No daemon answers.
@@ -88,43 +101,43 @@ def ask(client: "Client", look: Look) -> Frame:
     """
     return Frame(
         measures=[
-            client.query(measure, q=RANKS, by=look.by, window=look.window)
+            daemon.query(measure, q=RANKS, by=look.by, window=look.window)
             for measure in look.measures
         ],
-        slo=client.slo(),
-        ledger=client.ledger(),
+        slo=daemon.slo(),
+        ledger=daemon.ledger(),
         asked_at_s=time.monotonic(),
     )
 
 
-def draw(frame: Frame, before: Frame | None, width: int) -> RenderableType:
-    """Draw a frame for a terminal `width` columns wide; `before` tells how fast events arrive."""
+def draw(frame: Frame, before: Frame | None, width: int) -> "RenderableType":
+    """Draw a frame `width` columns wide; the one before tells how fast events arrive."""
+    from rich.console import Group
 
-    blank = Text("")
     parts: list[RenderableType] = [_header(frame, before)]
     for answer in frame.measures:
-        parts += [blank, _percentiles(answer, width)]
+        parts += ["", _percentiles(answer, width)]
     if frame.slo:
-        parts += [blank, _budgets(frame.slo, width)]
+        parts += ["", _budgets(frame.slo, width)]
     return Group(*parts)
 
 
-def _watch(client: "Client", look: Look, frame: Frame, every: float) -> None:
-
-    from spanmill.errors import Unreachable
+def _watch(daemon: Client, look: Look, frame: Frame, every: float) -> None:
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
 
     before: Frame | None = None
+    note = Text("q quits", "dim")
     with _keys(), Live(auto_refresh=False, screen=True) as live:
-        note = Text("q quits", "dim")
         try:
             while True:
-                live.update(
-                    Group(draw(frame, before, live.console.width), Text(""), note), refresh=True
-                )
+                shown = Group(draw(frame, before, live.console.width), "", note)
+                live.update(shown, refresh=True)
                 if _quit_within(every):
                     return
                 try:
-                    before, frame = frame, ask(client, look)
+                    before, frame = frame, ask(daemon, look)
                     note = Text("q quits", "dim")
                 except Unreachable as error:
                     # A restart of the daemon should not end the watch.
@@ -135,7 +148,7 @@ def _watch(client: "Client", look: Look, frame: Frame, every: float) -> None:
 
 @contextmanager
 def _keys() -> Iterator[None]:
-    """Read single keys where standard input is a terminal."""
+    """Read single keys, unseen, where standard input is a terminal."""
     if not sys.stdin.isatty():
         yield
         return
@@ -159,104 +172,108 @@ def _quit_within(seconds: float) -> bool:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         ready, _, _ = select.select([sys.stdin], [], [], left)
-        if ready and sys.stdin.read(1) in ("q", "Q"):
+        if ready and sys.stdin.read(1) in ("q", "Q", ""):
             return True
     return False
 
 
-def _header(frame: Frame, before: Frame | None) -> RenderableType:
+def _header(frame: Frame, before: Frame | None) -> "Text":
+    from rich.text import Text
 
     ledger = frame.ledger
-    events = f"{ledger['received']:,} events"
+    text = Text.assemble(("spanmill", "bold"), f"  {count(ledger['received'])} events")
     if before is not None:
         seconds = frame.asked_at_s - before.asked_at_s
-        rate = (ledger["received"] - before.ledger["received"]) / seconds
-        events += f", {rate:,.0f}/s"
-    refused = sum(ledger["rejected"].values())
-    text = Text.assemble(("spanmill", "bold"), f"  {events}")
-    if ledger["late"] or refused:
-        text.append(f"  {ledger['late']:,} late, {refused:,} rejected", "yellow")
+        arrived = ledger["received"] - before.ledger["received"]
+        text.append(f", {arrived / seconds:,.0f}/s")
+    rejected = sum(ledger["rejected"].values())
+    if ledger["late"] or rejected:
+        text.append(f"  {count(ledger['late'])} late, {count(rejected)} rejected", "yellow")
     if not ledger["balanced"]:
-        text.append("  ledger NOT balanced", "bold red")
-    watermark = frame.measures[0]["watermark"] if frame.measures else None
-    text.append(f"\nwatermark {_clock(watermark)}", "dim")
+        text.append("  the ledger does NOT balance", "bold red")
+    if frame.measures:
+        text.append(f"\nwatermark {_clock(frame.measures[0]['watermark'])} UTC", "dim")
     return text
 
 
-def _percentiles(answer: "QueryAnswer", width: int) -> RenderableType:
+def _percentiles(answer: QueryAnswer, width: int) -> "RenderableType":
+    from rich.console import Group
+    from rich.text import Text
 
-    window = answer["window"]
-    shown = RANKS if width >= NARROW else RANKS[-1:]
-    unit = answer["unit"]
-    title = Text.assemble(
-        (answer["measure"], "bold"),
-        (f" ({unit})  {_clock(window['start'])} to {_clock(window['end'])}", "dim"),
-    )
+    window, unit = answer["window"], answer["unit"]
+    looked_at = f"  {_clock(window['start'])} to {_clock(window['end'])} UTC"
+    title = Text.assemble((answer["measure"], "bold"), (looked_at, "dim"))
     series = sorted(answer["series"], key=lambda one: -one["count"])
     if not series:
-        return Group(title, Text("no events in this window", "dim"))
-    table = _table(", ".join(series[0]["dims"]) or "all", "count")
+        return Group(title, Text("no event has this measure in this window", "dim"))
+    ranks = list(series[0]["quantiles"])
+    shown = ranks if width >= NARROW else ranks[-1:]
+    figures = 11 + 10 * len(shown)
+    table = _table(", ".join(series[0]["dims"]) or "all", "events", width - figures)
     for rank in shown:
-        table.add_column(f"p{rank * 100:g}", justify="right", no_wrap=True)
+        table.add_column(f"p{float(rank) * 100:g}", justify="right", no_wrap=True)
     for one in series[:ROWS_MAX]:
-        name = ", ".join(one["dims"].values()) or "all"
-        quantiles = [one["quantiles"][f"{rank:g}"] for rank in shown]
-        table.add_row(name, f"{one['count']:,}", *(_number(value) for value in quantiles))
-    parts: list[RenderableType] = [title, table]
-    if len(series) > ROWS_MAX:
-        parts.append(Text(f"and {len(series) - ROWS_MAX} more with fewer events", "dim"))
-    return Group(*parts)
+        name = Text(", ".join(one["dims"].values()) or "all")
+        quantiles = (quantity(one["quantiles"][rank], unit) for rank in shown)
+        table.add_row(name, count(one["count"]), *quantiles)
+    more = len(series) - ROWS_MAX
+    note = [Text(f"and {more} more with fewer events", "dim")] if more > 0 else []
+    return Group(title, table, *note)
 
 
-def _budgets(budgets: "list[Budget]", width: int) -> Table:
+def _budgets(budgets: list[Budget], width: int) -> "Table":
+    from rich.text import Text
 
-    table = _table("objective", "left")
     looks = ("5m", "1h", "6h") if width >= NARROW else ("1h",)
+    figures = 13 + 9 * len(looks) + (10 if width >= NARROW else 0)
+    table = _table("objective", "budget left", width - figures)
     for look in looks:
         table.add_column(f"burn {look}", justify="right", no_wrap=True)
     if width >= NARROW:
-        table.add_column("burning since", justify="right", no_wrap=True)
-    for one in _worst_first(budgets):
+        table.add_column("since", justify="right", no_wrap=True)
+    for one in worst_first(budgets):
         left = one["budget_left"]
+        group = ", ".join(one["group"].values())
         cells = [
-            Text(_budget_name(one)),
-            Text("–" if left is None else f"{left:.1%}", "bold red" if left and left < 0 else ""),
-            *(_burn(one["burn"].get(look)) for look in looks),
+            Text(f"{one['name']}: {group}" if group else one["name"]),
+            Text(share(left), "bold red" if left is not None and left < 0 else ""),
+            *(_burn(one["burn"][look]) for look in looks),
         ]
         if width >= NARROW:
-            cells.append(Text(_clock(one["burning_since"]) if one["burning_since"] else ""))
+            cells.append(Text(_clock(one["burning_since"])))
         table.add_row(*cells)
     return table
 
 
-def _worst_first(budgets: "list[Budget]") -> "list[Budget]":
-    """Every objective with, below it, the few of its groups that burn fastest."""
-
-    def burn(one: "Budget") -> float:
-        return one["burn"].get("1h") or 0.0
-
+def worst_first(budgets: list[Budget]) -> list[Budget]:
+    """Put what burns fastest first, and of each objective's groups only the few worst."""
     shown: list[Budget] = []
-    for whole in sorted((one for one in budgets if not one["group"]), key=burn, reverse=True):
-        shown.append(whole)
-        groups = (one for one in budgets if one["name"] == whole["name"] and one["group"])
-        burning = [one for one in groups if burn(one) > 1]
-        shown += sorted(burning, key=burn, reverse=True)[:WORST_GROUPS]
-    return shown
+    for name in dict.fromkeys(one["name"] for one in budgets):
+        mine = [one for one in budgets if one["name"] == name]
+        groups = sorted((one for one in mine if one["group"]), key=_pace, reverse=True)
+        shown += [one for one in mine if not one["group"]] + groups[:WORST_GROUPS]
+    return sorted(shown, key=_pace, reverse=True)
 
 
-def _budget_name(one: "Budget") -> str:
-    return f"  {', '.join(one['group'].values())}" if one["group"] else one["name"]
+def _pace(budget: Budget) -> float:
+    return budget["burn"]["1h"] or 0.0
 
 
-def _burn(value: float | None) -> RenderableType:
+def _burn(rate: float | None) -> "Text":
+    from rich.text import Text
 
-    return Text("–") if value is None else Text(f"{value:.2f}", "bold red" if value > 1 else "")
+    if rate is None:
+        return Text("–")
+    return Text(f"{rate:.3g}×", "bold red" if rate > 1 else "")
 
 
-def _table(first: str, second: str) -> Table:
+def _table(first: str, second: str, first_width: int) -> "Table":
+    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(first, overflow="ellipsis", no_wrap=True, min_width=12)
+    # Bounded, because a long name would otherwise squeeze the figures out.
+    widest = max(first_width, NAME_MIN)
+    table.add_column(first, overflow="ellipsis", no_wrap=True, max_width=widest)
     table.add_column(second, justify="right", no_wrap=True)
     return table
 
@@ -265,11 +282,5 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _number(value: float) -> str:
-    """Write three digits that mean something; thousands in full, without an exponent."""
-    three = f"{value:.3g}"
-    return f"{value:,.0f}" if "e+" in three or float(three).is_integer() else three
-
-
-def _clock(time: str | None) -> str:
-    return "–" if time is None else time[11:19]
+def _clock(time_utc: str | None) -> str:
+    return "–" if time_utc is None else time_utc[11:19]

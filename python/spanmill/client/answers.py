@@ -1,6 +1,6 @@
 """What the HTTP API answers, key by key. Times are RFC 3339 in UTC, durations seconds."""
 
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 
 class Window(TypedDict):
@@ -34,6 +34,7 @@ class QueryAnswer(TypedDict):
 
     measure: str
     unit: str
+    view: str
     window: Window
     watermark: str | None
     series: list[QuerySeries]
@@ -111,6 +112,13 @@ class Ledger(LedgerCounts):
     by: LedgerParts
 
 
+class PeriodWindow(TypedDict):
+    """The stretch of event time an objective's period covers now."""
+
+    start: str
+    end: str
+
+
 class Budget(TypedDict):
     """One objective, or one group of it, in `/slo`."""
 
@@ -118,7 +126,8 @@ class Budget(TypedDict):
     group: dict[str, str]
     description: str
     objective: float
-    period: float
+    period: str
+    """Such as `30d`."""
     good: int
     bad: int
     total: int
@@ -127,9 +136,15 @@ class Budget(TypedDict):
     burn: dict[str, float | None]
     """Rate burn by look-back: `{"1h": 2.1}`; 1.0 spends the budget exactly at period end."""
     volume_burn: dict[str, float | None]
+    """Share of the period's budget spent in the look-back."""
     burning_since: str | None
+    window: PeriodWindow | None
+    """The period; None before the first event."""
     data: str
-    alert: str
-    budget: str
-    layer: NotRequired[str]
-    runbook: NotRequired[str]
+    """`ok`, `no_data`, or `frozen` while no event arrives."""
+    alert: str | None
+    """None: no alert rules exist yet."""
+    budget: str | None
+    """`ok` or `exhausted`; None without an event."""
+    layer: str
+    runbook: str

@@ -15,11 +15,12 @@ RANK_PPM_MAX: Final = 1000.0
 
 MERGE_SQL: Final = """\
 SELECT model, sum(count) AS events,
-       finalize(combine_aggr(to_aggregate_state(
-           digest, 'approx_quantile', ['DOUBLE', 'FLOAT'], [NULL, 0.99]))) AS p99
+  finalize(combine_aggr(to_aggregate_state(
+    digest, 'approx_quantile', ['DOUBLE', 'FLOAT'], [NULL, 0.99]))) AS p99
 FROM read_parquet('{lake}/rollup/*/*.parquet')
 WHERE view = 'requests' AND measure = 'ttft'
-  AND window_start >= to_timestamp({start_s}) AND window_start < to_timestamp({end_s})
+  AND window_start >= to_timestamp({start_s})
+  AND window_start < to_timestamp({end_s})
 GROUP BY ROLLUP (model) ORDER BY model NULLS FIRST"""
 """Merges the digests of one measure; the row without a model is of all models."""
 

@@ -103,15 +103,9 @@ def find_out(daemon: Daemon, hour: Hour) -> Findings:
 
 
 def slow_groups(budgets: list[Answer]) -> list[Answer]:
-    """List the groups of the objective that burns, most slow answers first."""
+    """List the groups of the objective `answer-time`, most slow answers first."""
     groups = [one for one in budgets if one["name"] == "answer-time" and one["group"]]
     return sorted(groups, key=lambda one: int(one["bad"]), reverse=True)
-
-
-def whole(budgets: list[Answer], name: str) -> Answer | None:
-    """Find an objective's budget over all its groups."""
-    found = (one for one in budgets if one["name"] == name and not one["group"])
-    return next(found, None)
 
 
 def _series(api: Api, window: Window, measure: str, by: str | None) -> list[Answer]:
@@ -175,26 +169,21 @@ def _ledger_problems(ledger: Answer, played: Played) -> list[str]:
 
 def _budget_problems(budgets: list[Answer], hour: Hour) -> list[str]:
     problems = []
-    burning = [one["name"] for one in budgets if not one["group"] and one["burning_since"]]
-    if burning != ["answer-time"]:
-        problems.append(f"expected answer-time alone to burn its budget, found {burning}")
-    answer_time = whole(budgets, "answer-time")
-    if answer_time is None:
-        return [*problems, "the API knows no objective answer-time"]
-    slow = int(np.count_nonzero(hour.traffic.duration_s >= SLOW_ANSWER_S))
-    if answer_time["bad"] != slow:
-        problems.append(f"{slow} answers were slow, but {answer_time['bad']} were counted bad")
-    if answer_time["burning_since"]:
-        since_ns = parse_rfc3339(answer_time["burning_since"])
-        if abs(since_ns - hour.shipped_ns) > _ONSET_WITHIN_S * SECOND_NS:
-            problems.append(
-                f"the prompt shipped at {rfc3339(hour.shipped_ns)}, "
-                f"but the budget burns since {answer_time['burning_since']}"
-            )
-    culprit = {"prompt_version": PROMPTS[REGRESSED].version, "plan_tier": REGRESSED_TIER}
+    burning = {one["name"] for one in budgets if one["burning_since"]}
+    if burning != {"answer-time"}:
+        problems.append(f"expected answer-time alone to burn its budget, found {sorted(burning)}")
     groups = slow_groups(budgets)
+    slow = int(np.count_nonzero(hour.traffic.duration_s >= SLOW_ANSWER_S))
+    if (bad := sum(one["bad"] for one in groups)) != slow:
+        problems.append(f"{slow} answers were slow, but {bad} were counted bad")
+    culprit = {"prompt_version": PROMPTS[REGRESSED].version, "plan_tier": REGRESSED_TIER}
     if not groups or groups[0]["group"] != culprit:
-        problems.append(f"expected most slow answers in {culprit}, found {groups[:1]}")
+        return [*problems, f"expected most slow answers in {culprit}, found {groups[:1]}"]
+    since = groups[0]["burning_since"]
+    if since is None or abs(parse_rfc3339(since) - hour.shipped_ns) > _ONSET_WITHIN_S * SECOND_NS:
+        problems.append(
+            f"the prompt shipped at {rfc3339(hour.shipped_ns)}, but its budget burns since {since}"
+        )
     return problems
 
 

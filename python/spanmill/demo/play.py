@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 import grpc
 import numpy as np
@@ -28,7 +28,10 @@ _CALL_WITHIN_S: Final = 30.0
 _TRIES: Final = 5
 
 
-_Export = grpc.UnaryUnaryMultiCallable[ExportTraceServiceRequest, ExportTraceServiceResponse]
+# Quoted, because only the type checker's grpc has parameters.
+_Export: TypeAlias = (
+    "grpc.UnaryUnaryMultiCallable[ExportTraceServiceRequest, ExportTraceServiceResponse]"
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Sending:
 
     def __init__(
         self,
-        export: "_Export",
+        export: _Export,
         request: ExportTraceServiceRequest,
         spans: int,
     ) -> None:

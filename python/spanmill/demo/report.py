@@ -7,10 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spanmill.demo.api import Answer
 from spanmill.demo.compare import MERGE_SQL, RANK_PPM_MAX, Agreement
 from spanmill.demo.daemon import Daemon
-from spanmill.demo.findings import Findings, Hour, slow_groups, whole
-from spanmill.model import parse_rfc3339
+from spanmill.demo.findings import Findings, Hour, slow_groups
+from spanmill.model import parse_rfc3339, rfc3339
 
 MIB: Final = 1024**2
 _GROUPS_SHOWN: Final = 4
@@ -21,8 +22,8 @@ def print_report(console: Console, hour: Hour, found: Findings) -> None:
     _print_sent(console, hour)
     _print_percentiles(console, found)
     _print_budgets(console, found)
-    _print_cause(console, found)
-    _print_ledger(console, found)
+    _print_cause(console, hour, found)
+    _print_ledger(console, hour, found)
     _print_lake(console, found)
 
 
@@ -65,7 +66,7 @@ def _print_sent(console: Console, hour: Hour) -> None:
     console.print(
         f"Played {hour.duration_s / 60:.0f} minutes of traffic in {played.wall_s:.1f} s: "
         f"[bold]{played.spans:,}[/] spans in {played.requests:,} requests, "
-        f"{played.bytes / MIB:.0f} MiB of OTLP.",
+        f"{played.bytes / MIB:.0f} MiB.",
         highlight=False,
     )
 
@@ -75,7 +76,13 @@ def _print_percentiles(console: Console, found: Findings) -> None:
         measure: {one["dims"]["model"]: one["quantiles"] for one in series}
         for measure, series in found.latency.items()
     }
-    table = _table("model", "answers", "p50", "p95", "p99", "p50", "p95", "p99", "tokens/s")
+    table = _table(
+        "model",
+        "answers",
+        *(f"first\n{q}" for q in ("p50", "p95", "p99")),
+        *(f"whole\n{q}" for q in ("p50", "p95", "p99")),
+        "tokens/s\np50",
+    )
     for one in sorted(found.latency["ttft"], key=lambda one: -int(one["count"])):
         model = one["dims"]["model"]
         first, answer = by_measure["ttft"][model], by_measure["duration"][model]
@@ -86,74 +93,78 @@ def _print_percentiles(console: Console, found: Findings) -> None:
             *(f"{answer[q]:.1f}" for q in ("0.5", "0.95", "0.99")),
             f"{1 / by_measure['tpot'][model]['0.5']:.0f}",
         )
-    _heading(console, "What customers feel", "first token (s), whole answer (s), median speed")
+    _heading(console, "What customers feel", "seconds to the first token, and to the whole answer")
     console.print(table)
 
 
 def _print_budgets(console: Console, found: Findings) -> None:
-    table = _table("objective", "promise", "bad", "of", "burn, last hour", "burning since")
-    for one in found.budgets:
-        if one["group"]:
-            continue
-        burn = one["burn"]["1h"]
-        table.add_row(
-            one["name"],
-            f"{one['objective']:.1%} good",
-            f"{one['bad']:,}",
-            f"{one['total']:,}",
-            Text("–" if burn is None else f"{burn:.2f}", "bold red" if burn and burn > 1 else ""),
-            Text(_clock(one["burning_since"]), "bold red"),
-        )
+    table = _table("objective", "wanted", "bad", "of", "burn, 1 h", "burning since")
+    for name in dict.fromkeys(one["name"] for one in found.budgets):
+        rows = [one for one in found.budgets if one["name"] == name]
+        whole = next((one for one in rows if not one["group"]), None)
+        table.add_row(name, *(_budget_cells(whole) if whole else []))
+        groups = [one for one in rows if one["group"]]
+        for worst in sorted(groups, key=lambda one: int(one["bad"]))[-1:]:
+            table.add_row(f"  {_group_name(worst)}", *_budget_cells(worst))
     _heading(console, "What was promised", "burn 1.0 spends the budget exactly at period end")
     console.print(table)
 
 
-def _print_cause(console: Console, found: Findings) -> None:
-    everything = whole(found.budgets, "answer-time")
+def _budget_cells(one: Answer) -> list[Text]:
+    burn = one["burn"]["1h"]
+    return [
+        Text(f"{one['objective']:.1%}"),
+        Text(f"{one['bad']:,}"),
+        Text(f"{one['total']:,}"),
+        Text("–" if burn is None else f"{burn:.2f}", "bold red" if burn and burn > 1 else ""),
+        Text(_clock(one["burning_since"]), "bold red"),
+    ]
+
+
+def _print_cause(console: Console, hour: Hour, found: Findings) -> None:
     groups = slow_groups(found.budgets)
-    if everything is None or not groups:
+    bad = sum(one["bad"] for one in groups)
+    total = sum(one["total"] for one in groups)
+    if not bad:
         return
-    table = _table("prompt version", "plan", "of slow answers", "of all answers", "burn, last hour")
+    table = _table("prompt version, plan", "of slow answers", "of all answers")
     for one in groups[:_GROUPS_SHOWN]:
-        burn = one["burn"]["1h"]
-        table.add_row(
-            one["group"]["prompt_version"],
-            one["group"]["plan_tier"],
-            f"{one['bad'] / everything['bad']:.1%}",
-            f"{one['total'] / everything['total']:.1%}",
-            "–" if burn is None else f"{burn:.2f}",
-        )
+        table.add_row(_group_name(one), f"{one['bad'] / bad:.1%}", f"{one['total'] / total:.1%}")
     _heading(console, "What the slow answers share", "groups of answer-time, worst first")
     console.print(table)
     worst = groups[0]
     console.print(
-        f"→ [bold]{worst['group']['prompt_version']}[/] on the "
-        f"[bold]{worst['group']['plan_tier']}[/] plan: "
-        f"{worst['bad'] / everything['bad']:.0%} of the slow answers, "
-        f"{worst['total'] / everything['total']:.0%} of the traffic.",
+        f"→ [bold]{_group_name(worst)}[/]: {worst['bad'] / bad:.0%} of the slow answers, "
+        f"{worst['total'] / total:.0%} of the traffic.\n"
+        f"  {worst['group']['prompt_version']} shipped at {_clock(rfc3339(hour.shipped_ns))}.",
         highlight=False,
     )
 
 
-def _print_ledger(console: Console, found: Findings) -> None:
+def _group_name(one: Answer) -> str:
+    return f"{one['group']['prompt_version']}, {one['group']['plan_tier']}"
+
+
+def _print_ledger(console: Console, hour: Hour, found: Findings) -> None:
     ledger = found.ledger
-    rejected = sum(ledger["rejected"].values())
+    table = _table("", "events")
+    table.add_row("received", f"{ledger['received']:,}")
+    for name in ("counted", "duplicate", "late"):
+        table.add_row(f"  {name}", f"{ledger[name]:,}")
+    table.add_row("  rejected", f"{sum(ledger['rejected'].values()):,}")
+    table.add_row("  sampled out", f"{ledger['sampled_out']:,}")
     _heading(console, "Every event accounted for", "")
-    console.print(
-        f"{ledger['received']:,} received = {ledger['counted']:,} counted "
-        f"+ {ledger['duplicate']:,} duplicate + {ledger['late']:,} late "
-        f"+ {rejected:,} rejected + {ledger['sampled_out']:,} sampled out: "
-        + ("[bold green]balanced[/]" if ledger["balanced"] else "[bold red]NOT balanced[/]"),
-        highlight=False,
-    )
+    console.print(table)
+    balance = "[bold green]balances[/]" if ledger["balanced"] else "[bold red]does NOT balance[/]"
+    console.print(f"→ The ledger {balance}; {hour.played.spans:,} were sent.", highlight=False)
 
 
 def _print_lake(console: Console, found: Findings) -> None:
     lake = found.lake
     _heading(console, "Everything left as Parquet", "")
     console.print(
-        f"{lake.files} files, {lake.rows:,} rows, {lake.bytes / MIB:.1f} MiB, "
-        f"such as {lake.example}",
+        f"{lake.files} files, {lake.rows:,} rows, {lake.bytes / MIB:.1f} MiB, such as\n"
+        f"[dim]lake/{lake.example}[/]",
         highlight=False,
     )
     console.print("DuckDB merges their digests without our code:", highlight=False)
@@ -183,10 +194,10 @@ def _print_steps(console: Console, *steps: tuple[str, str]) -> None:
 
 def _verdict(everything: Agreement) -> str:
     return (
-        f"Off by millionths of rank among the values sent; {RANK_PPM_MAX:,.0f} is the limit. "
-        f"Foreign engines interpolate linearly and lose part of our accuracy."
+        f"→ Both are right to within {RANK_PPM_MAX:,.0f} ppm of rank: of a million answers, no "
+        f"more\n  lie between the true p99 and theirs."
         if everything.duckdb_ppm <= RANK_PPM_MAX
-        else f"[bold red]Over the limit of {RANK_PPM_MAX:,.0f} millionths of rank.[/]"
+        else f"[bold red]→ Off by more than {RANK_PPM_MAX:,.0f} ppm of rank.[/]"
     )
 
 
@@ -203,7 +214,7 @@ def _clock(time: str | None) -> str:
 
 def _heading(console: Console, title: str, note: str) -> None:
     console.print()
-    console.print(Text.assemble((title, "bold"), (f"  {note}", "dim")))
+    console.print(Text.assemble((title, "bold cyan"), (f"  {note}", "dim")))
 
 
 def _table(*headings: str) -> Table:

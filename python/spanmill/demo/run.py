@@ -61,8 +61,7 @@ def run_demo(
         require_duckdb()
         with _terminated_in_order(), _demo_daemon(keep=keep) as daemon:
             console.print(
-                f"spanmill listens on {daemon.otlp_grpc} (OTLP/gRPC) and {daemon.api} (API), "
-                f"in {daemon.folder}",
+                f"spanmill runs on {daemon.otlp_grpc} (OTLP/gRPC) and {daemon.api} (API).",
                 highlight=False,
             )
             hour = _play_hour(console, daemon, scenario)
@@ -132,7 +131,7 @@ def _demo_daemon(*, keep: bool) -> Iterator[Daemon]:
 
 @contextmanager
 def _terminated_in_order() -> Iterator[None]:
-    """Let a SIGTERM unwind the stack, so that the daemon is stopped and its folder removed."""
+    """Let a SIGTERM, or the end of the terminal, unwind the stack: daemon and folder go with it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -140,8 +139,9 @@ def _terminated_in_order() -> Iterator[None]:
     def unwind(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, unwind)
+    before = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -165,7 +165,9 @@ _PLAIN: Final = {
     "missing": "required, but missing",
     "model_type": "must be a section with keys of its own",
     "model_attributes_type": "must be a section with keys of its own",
+    "tuple_type": "must be a list",
 }
+_SUBJECT: Final = re.compile(r"^(Input|String|Tuple|Value) should ")
 
 
 def _message(error: ErrorDetails, path: KeyPath, schema: dict[str, Any]) -> str:
@@ -179,7 +181,7 @@ def _message(error: ErrorDetails, path: KeyPath, schema: dict[str, Any]) -> str:
             return f"{error['ctx']['tag']!r} is not one of {error['ctx']['expected_tags']}"
         case "union_tag_not_found":
             return f"needs the key {error['ctx']['discriminator']}"
-    return _PLAIN.get(error["type"]) or error["msg"].replace("Input should be", "must be")
+    return _PLAIN.get(error["type"]) or _SUBJECT.sub("must ", error["msg"])
 
 
 def _path_in(data: Any, loc: tuple[str | int, ...]) -> KeyPath:  # noqa: ANN401  as YAML gives it

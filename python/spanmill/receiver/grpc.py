@@ -34,7 +34,8 @@ CONNECTION_AGE_MS: Final = 20 * 60 * 1000
 
 _CONNECTION_GRACE_MS: Final = 60 * 1000
 _EXPORT: Final = f"/{TRACE_SERVICE}/Export"
-_CONFIG_KEY: Final = "listen.otlp_grpc"
+_DRAIN_POLL_S: Final = 0.02
+_LAST_ANSWERS_S: Final = 0.25
 _CONTROL_WORKERS: Final = 4
 
 log = structlog.stdlib.get_logger(__name__)
@@ -68,6 +69,11 @@ class GrpcReceiver:
         """Where it listens; the port is known once started."""
         return self._address
 
+    @property
+    def open_requests(self) -> int:
+        """Exports that are open or queued now."""
+        return self._requests.held
+
     def start(self) -> None:
         """
         Bind and accept.
@@ -76,10 +82,11 @@ class GrpcReceiver:
             AddressInUse: Another process listens there.
             StartError: The address cannot be bound for another reason.
         """
+        _check_free(self._address)
         try:
             port = self._server.add_insecure_port(str(self._address))
-        except RuntimeError:
-            raise _bind_error(self._address) from None
+        except RuntimeError as error:
+            raise StartError(f"cannot listen on {self._address}: {error}") from None
         self._address = Address(self._address.host, port)
         self._server.start()
         for service in ("", TRACE_SERVICE):
@@ -88,7 +95,12 @@ class GrpcReceiver:
     def stop(self, grace_s: float) -> None:
         """Say NOT_SERVING, take no new request, and wait up to `grace_s` for those under way."""
         self._health.enter_graceful_shutdown()
-        self._server.stop(grace_s).wait()
+        stopped = self._server.stop(grace_s)
+        while self.open_requests and not stopped.wait(_DRAIN_POLL_S):
+            pass
+        # Answers are on their way; health watchers would stay for the whole grace.
+        if not stopped.wait(_LAST_ANSWERS_S):
+            self._server.stop(None)
         for pool in (self._workers, self._control, self._streams):
             pool.shutdown()
 
@@ -194,13 +206,12 @@ def _on(pool: ThreadPoolExecutor, behavior: Callable[..., Any]) -> Callable[...,
     return call
 
 
-def _bind_error(address: Address) -> StartError:
-    """Bind once more by hand: gRPC does not tell why it could not."""
+def _check_free(address: Address) -> None:
+    """Bind once by hand: gRPC would not tell why it cannot, and would fill the log instead."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address.host, address.port))
     except OSError as error:
-        return cannot_listen(address, _CONFIG_KEY, error)
-    return StartError(f"cannot listen on {address}; set {_CONFIG_KEY}")
+        raise cannot_listen(address, "listen.otlp_grpc", error) from None

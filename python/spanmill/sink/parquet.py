@@ -16,7 +16,7 @@ from spanmill.sink.section import ExportConfig
 ROW_GROUP_ROWS: Final = 128 * 1024
 SECOND_NS: Final = 1_000_000_000
 
-# Measured on one hour of the demo's rollups: see docs/dataset.md, "How files are written".
+# Chosen by measurement: see docs/dataset.md, "How files are written".
 _ENCODINGS: Final = {
     "series_id": "DELTA_BINARY_PACKED",
     "window_start": "DELTA_BINARY_PACKED",

@@ -2,7 +2,7 @@
 
 use crate::budget::{Counts, Tally};
 use crate::clock::SECOND_NS;
-use crate::convention::{Reading, Signals, Vocabulary};
+use crate::convention::{Flaw, Reading, Signals, Vocabulary};
 use crate::error::Result;
 use crate::ledger::{Accounts, Rejection};
 use crate::series::IdentityCache;
@@ -11,7 +11,10 @@ use crate::sli::Event;
 use crate::value::{ValueCache, ValueId, Values};
 use crate::view::{Grouping, Plan};
 use crate::window::{ByShard, NOT_TAKEN};
-use crate::wire::{Fault, Span, attributes, resource_spans, wire_error};
+use crate::wire::{
+    Fault, LATE_SCOPE, ResourceSpans, Scope, ScopeSpans, Span, Spans, attributes, resource_spans,
+    wire_error,
+};
 
 /// Series ids from here up stand for identities that this batch saw first.
 const UNRESOLVED: u32 = 1 << 31;
@@ -50,6 +53,9 @@ pub(crate) struct Batch {
     pub newest_ns: Option<i64>,
     tuple: Vec<ValueId>,
 }
+
+/// How the spans of a scope are opened: in writers' order, or in any.
+type OpenScope<'r> = fn(&ScopeSpans<'r>) -> std::result::Result<(Scope<'r>, Spans<'r>), Fault>;
 
 /// What decoding needs to know beside the bytes.
 #[derive(Clone, Copy)]
@@ -90,29 +96,53 @@ impl Batch {
 
     /// Read a whole request; on an error nothing of it is left.
     pub(crate) fn decode(&mut self, request: &[u8], context: Context<'_>) -> Result<()> {
+        match self.walk(request, context, ScopeSpans::open) {
+            Err((LATE_SCOPE, _)) => self.walk(request, context, ScopeSpans::open_in_any_order),
+            outcome => outcome,
+        }
+        .map_err(|(fault, message)| wire_error(request, message, fault))
+    }
+
+    /// One pass; a fault comes with the message it lies in.
+    fn walk<'r>(
+        &mut self,
+        request: &'r [u8],
+        context: Context<'_>,
+        open: OpenScope<'r>,
+    ) -> std::result::Result<(), (Fault, &'r [u8])> {
         self.clear();
+        let within = |message: &'r [u8]| move |fault| (fault, message);
         for resource in resource_spans(request) {
-            let resource = resource.map_err(|fault| wire_error(request, request, fault))?;
-            let mut template = Signals::default();
-            let read = |fault| wire_error(request, resource.message(), fault);
-            for message in resource.resources() {
-                let mut reading = self.reading(&mut template, context, u32::MAX, true);
-                attributes(message.map_err(read)?, |key, value| {
-                    context.plan.vocabulary.observe(key, value, &mut reading);
-                })
-                .map_err(read)?;
-            }
+            let resource = resource.map_err(within(request))?;
+            let in_resource = within(resource.message());
+            let template = self.template(&resource, context).map_err(in_resource)?;
             for scope_spans in resource.scope_spans() {
-                let scope_spans = scope_spans.map_err(read)?;
-                let conventions = Vocabulary::conventions(&scope_spans.scope().map_err(read)?);
-                for message in scope_spans.spans() {
-                    let message = message.map_err(read)?;
+                let (scope, spans) = scope_spans.and_then(|s| open(&s)).map_err(in_resource)?;
+                let conventions = Vocabulary::conventions(&scope);
+                for message in spans {
+                    let message = message.map_err(in_resource)?;
                     self.decode_span(message, &template, context, conventions)
-                        .map_err(|fault| wire_error(request, message, fault))?;
+                        .map_err(within(message))?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Signals that a resource gives to each of its spans.
+    fn template(
+        &mut self,
+        resource: &ResourceSpans<'_>,
+        context: Context<'_>,
+    ) -> std::result::Result<Signals, Fault> {
+        let mut template = Signals::default();
+        let mut reading = self.reading(&mut template, context, u32::MAX, true);
+        for message in resource.resources() {
+            attributes(message?, |key, value| {
+                context.plan.vocabulary.observe(key, value, &mut reading);
+            })?;
+        }
+        Ok(template)
     }
 
     fn reading<'a>(
@@ -122,7 +152,13 @@ impl Batch {
         conventions: u32,
         on_resource: bool,
     ) -> Reading<'a> {
-        Reading { signals, cache: &mut self.cache, values: context.values, conventions, on_resource }
+        Reading {
+            signals,
+            cache: &mut self.cache,
+            values: context.values,
+            conventions,
+            on_resource,
+        }
     }
 
     #[inline]
@@ -266,11 +302,11 @@ fn check(
     let ends_ns = i64::try_from(span.end_ns).ok().filter(|end| *end <= latest_ns);
     let ends_ns = ends_ns.ok_or(Rejection::Future)?;
     derive(span, signals, plan);
-    match signals {
-        Signals { not_finite: true, .. } => Err(Rejection::NotFinite),
-        Signals { negative: true, .. } => Err(Rejection::Negative),
-        Signals { out_of_range: true, .. } => Err(Rejection::OutOfRange),
-        _ => Ok(ends_ns),
+    match signals.flaw() {
+        Some(Flaw::NotFinite) => Err(Rejection::NotFinite),
+        Some(Flaw::Negative) => Err(Rejection::Negative),
+        Some(Flaw::OutOfRange) => Err(Rejection::OutOfRange),
+        None => Ok(ends_ns),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The path of a request: bytes, spans, signals, series, budgets, ledger.
 
+use crate::Engine;
 use crate::batch::{Batch, Context};
 use crate::clock::SECOND_NS;
 use crate::error::{Error, Result};
@@ -7,7 +8,6 @@ use crate::ledger::{Classes, REJECTIONS};
 use crate::sequence::Verdict;
 use crate::window::Rows;
 use crate::wire::partial_success;
-use crate::Engine;
 
 /// Fold one `ExportTraceServiceRequest` and return the encoded response.
 pub(crate) fn ingest(engine: &Engine, request: &[u8]) -> Result<Vec<u8>> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
@@ -80,11 +81,17 @@ pub(crate) struct Account {
     pub classes: Classes,
 }
 
+fn account_hash(source: ValueId, tenant: ValueId) -> u64 {
+    let both = u64::from(source) << 32 | u64::from(tenant);
+    both.wrapping_mul(0x9fb2_1c65_1e98_df25).rotate_left(29)
+}
+
 /// Account of each (source, tenant) of a batch.
 #[derive(Default)]
 pub(crate) struct Accounts {
     list: Vec<Account>,
-    places: HashMap<(ValueId, ValueId), u32>,
+    /// Places by (source, tenant). Ids are ours, so mixing them is hash enough.
+    places: HashTable<u32>,
     last: u32,
 }
 
@@ -104,12 +111,29 @@ impl Accounts {
         {
             return self.last;
         }
-        let next = self.list.len() as u32;
-        self.last = *self.places.entry((source, tenant)).or_insert(next);
-        if self.last == next {
-            self.list.push(Account { source, tenant, classes: Classes::default() });
-        }
+        let hash = account_hash(source, tenant);
+        let same = |place: &u32| {
+            let known = &self.list[*place as usize];
+            (known.source, known.tenant) == (source, tenant)
+        };
+        self.last = match self.places.find(hash, same) {
+            Some(place) => *place,
+            None => self.open(source, tenant),
+        };
         self.last
+    }
+
+    #[cold]
+    fn open(&mut self, source: ValueId, tenant: ValueId) -> u32 {
+        let place = self.list.len() as u32;
+        self.list.push(Account { source, tenant, classes: Classes::default() });
+        let list = &self.list;
+        let rehash = |place: &u32| {
+            let known = &list[*place as usize];
+            account_hash(known.source, known.tenant)
+        };
+        let _ = self.places.insert_unique(account_hash(source, tenant), place, rehash);
+        place
     }
 
     pub(crate) fn at(&mut self, place: u32) -> &mut Classes {
@@ -205,7 +229,6 @@ mod tests {
     /// Past its limit the ledger folds new sources into one row and the total stays exact.
     #[test]
     fn sources_are_bounded() {
-        let values = Values::new(100, 100, 1);
         let ledger = Ledger::new(2);
         for source in 10..20 {
             let mut accounts = Accounts::default();

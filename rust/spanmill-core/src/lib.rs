@@ -214,9 +214,10 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn stats(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        let watermark_ns = self.sequence.event_time().watermark_ns;
+        let time = self.sequence.event_time();
         let mut shown = self.stats.to_json();
-        shown["watermark_s"] = json!(watermark_ns.map(|ns| ns as f64 / SECOND_NS as f64));
+        shown["watermark_s"] = json!(time.watermark_ns.map(|ns| ns as f64 / SECOND_NS as f64));
+        shown["batches"] = json!(time.batches);
         query::add_footprint(self, &mut shown);
         Ok(shown.to_string().into_bytes())
     }

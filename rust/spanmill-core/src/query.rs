@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::Engine;
 use crate::clock::{SECOND_NS, rfc3339};
+use crate::convention::describe;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
@@ -100,7 +101,7 @@ fn choose_view<'a>(
     };
     let candidates = || views.iter().filter(|view| name.is_none_or(|name| name == view.name));
     candidates().find(has).ok_or_else(|| {
-        let offers: Vec<String> = candidates().map(describe).collect();
+        let offers: Vec<String> = candidates().map(offer).collect();
         let wanted = known(dimensions.iter().map(|d| d.info().name));
         Error::Request(format!(
             "no view has measure {} by ({wanted}); there are: {}",
@@ -110,7 +111,7 @@ fn choose_view<'a>(
     })
 }
 
-fn describe(view: &View) -> String {
+fn offer(view: &View) -> String {
     let measures = known(view.measures.iter().map(|m| m.info().name));
     let dimensions = known(view.grouping.dimensions.iter().map(|d| d.info().name));
     format!("{} with {measures} by {dimensions}", view.name)
@@ -172,12 +173,7 @@ fn gather(engine: &Engine, asked: &Asked<'_>) -> BTreeMap<Vec<Option<String>>, G
     groups.into_iter().map(|(key, group)| (key.iter().map(text).collect(), group)).collect()
 }
 
-fn answer(
-    asked: &Asked<'_>,
-    key: &[Option<String>],
-    group: &Group,
-    qs: &[f64],
-) -> Option<Json> {
+fn answer(asked: &Asked<'_>, key: &[Option<String>], group: &Group, qs: &[f64]) -> Option<Json> {
     let digests = group.slices.iter().map(|slice| slice.digest(asked.place));
     let digest = Digest::merge_for_query(digests);
     // No event in the window: absent, not zero.
@@ -241,20 +237,29 @@ pub(crate) fn series(engine: &Engine) -> Json {
     json!({ "views": views.collect::<Vec<_>>() })
 }
 
-/// The registry: what the core knows, whether or not a view keeps it.
+/// The registry and the conventions that fill it.
 pub(crate) fn signals() -> Json {
+    let mut shown = registry();
+    shown["conventions"] = describe();
+    shown
+}
+
+/// Every signal the core knows, whether or not a view uses it.
+fn registry() -> Json {
     let measures = MEASURES.iter().map(|info| {
         json!({ "name": info.name, "unit": info.unit.code(), "description": info.description })
     });
-    let dimensions = DIMENSIONS
-        .iter()
-        .map(|info| json!({ "name": info.name, "description": info.description }));
-    json!({ "measures": measures.collect::<Vec<_>>(), "dimensions": dimensions.collect::<Vec<_>>() })
+    let dimensions =
+        DIMENSIONS.iter().map(|info| json!({ "name": info.name, "description": info.description }));
+    json!({
+        "measures": measures.collect::<Vec<_>>(),
+        "dimensions": dimensions.collect::<Vec<_>>(),
+    })
 }
 
 /// The registry, with the views that keep each measure and the values taken since the start.
 pub(crate) fn measures(engine: &Engine) -> Json {
-    let mut shown = signals();
+    let mut shown = registry();
     let Some(list) = shown["measures"].as_array_mut() else { return shown };
     for (entry, info) in list.iter_mut().zip(MEASURES) {
         let views: Vec<&View> =

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder, StringBuilder, StructBuilder};
+use arrow_array::builder::{
+    Float64Builder, Int64Builder, ListBuilder, StringBuilder, StructBuilder,
+};
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Fields, Schema};
 use xxhash_rust::xxh3::Xxh3;
@@ -40,8 +42,12 @@ pub(crate) fn rollup(engine: &Engine, start_s: i64, end_s: i64) -> RecordBatch {
         collect(engine, view, &dimensions, (start_s, end_s), &mut rows);
     }
     rows.sort_by(|a, b| {
-        (a.view, a.measure, a.series_id, a.window_start_s)
-            .cmp(&(b.view, b.measure, b.series_id, b.window_start_s))
+        (a.view, a.measure, a.series_id, a.window_start_s).cmp(&(
+            b.view,
+            b.measure,
+            b.series_id,
+            b.window_start_s,
+        ))
     });
     columns(&dimensions, &rows)
 }
@@ -191,14 +197,20 @@ fn digest_column<'a>(digests: impl Iterator<Item = &'a Digest>) -> ArrayRef {
 const FIELD: &str = "the builder was made with this field";
 
 fn append_digest(builder: &mut StructBuilder, digest: &Digest) {
-    builder.field_builder::<Int64Builder>(0).expect(FIELD).append_value(digest.count().cast_signed());
+    builder
+        .field_builder::<Int64Builder>(0)
+        .expect(FIELD)
+        .append_value(digest.count().cast_signed());
     builder.field_builder::<Float64Builder>(1).expect(FIELD).append_option(digest.min());
     builder.field_builder::<Float64Builder>(2).expect(FIELD).append_option(digest.max());
     let list = builder.field_builder::<ListBuilder<StructBuilder>>(3).expect(FIELD);
     for centroid in digest.centroids() {
         let values = list.values();
         values.field_builder::<Float64Builder>(0).expect(FIELD).append_value(centroid.mean);
-        values.field_builder::<Float64Builder>(1).expect(FIELD).append_value(centroid.weight as f64);
+        values
+            .field_builder::<Float64Builder>(1)
+            .expect(FIELD)
+            .append_value(centroid.weight as f64);
         values.append(true);
     }
     list.append(true);

@@ -14,8 +14,6 @@ use crate::window::BUCKET_S;
 
 /// What the sequencing point says of one batch. Dropping it means the batch is applied.
 pub(crate) struct Verdict<'a> {
-    /// Place of the batch among all, from 1.
-    pub number: u64,
     /// Buckets numbered below this are sealed: their digests take nothing more.
     pub sealed: i64,
     /// Events before this, Unix nanoseconds, are older than any counter holds.
@@ -49,6 +47,8 @@ pub(crate) struct EventTime {
     pub newest_ns: Option<i64>,
     /// Event time before which buckets are sealed, Unix nanoseconds.
     pub watermark_ns: Option<i64>,
+    /// Batches numbered so far.
+    pub batches: u64,
 }
 
 /// The sequencing point.
@@ -78,7 +78,12 @@ impl Sequencer {
     ///
     /// `newest_ns` is the batch's newest event that is not future-dated. A batch
     /// is judged by what came before it, never by its own events.
-    pub(crate) fn admit(&self, now_ns: i64, newest_ns: Option<i64>, resolve: impl FnOnce()) -> Verdict<'_> {
+    pub(crate) fn admit(
+        &self,
+        now_ns: i64,
+        newest_ns: Option<i64>,
+        resolve: impl FnOnce(),
+    ) -> Verdict<'_> {
         let mut state = self.state.lock();
         state.number += 1;
         let sealed = state.sealed();
@@ -91,7 +96,6 @@ impl Sequencer {
         }
         resolve();
         Verdict {
-            number: state.number,
             sealed,
             horizon_ns: reference_ns - HORIZON_S * SECOND_NS,
             _applying: self.applying.read(),
@@ -121,7 +125,11 @@ impl Sequencer {
 
     pub(crate) fn event_time(&self) -> EventTime {
         let state = self.state.lock();
-        EventTime { newest_ns: state.newest_ns, watermark_ns: state.watermark_ns }
+        EventTime {
+            newest_ns: state.newest_ns,
+            watermark_ns: state.watermark_ns,
+            batches: state.number,
+        }
     }
 }
 
@@ -167,9 +175,11 @@ mod tests {
     fn a_batch_does_not_judge_itself() {
         let sequencer = sequencer();
         let verdict = sequencer.admit(NOW, Some(NOW), || ());
-        assert_eq!((1, i64::MIN), (verdict.number, verdict.sealed));
+        assert_eq!(i64::MIN, verdict.sealed);
         drop(verdict);
         let verdict = sequencer.admit(NOW, Some(NOW), || ());
-        assert_eq!((2, (NOW / SECOND_NS - 60) / BUCKET_S), (verdict.number, verdict.sealed));
+        assert_eq!((NOW / SECOND_NS - 60) / BUCKET_S, verdict.sealed);
+        drop(verdict);
+        assert_eq!(2, sequencer.event_time().batches);
     }
 }

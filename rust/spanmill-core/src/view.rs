@@ -137,9 +137,7 @@ impl Plan {
         let objectives = config
             .objectives
             .iter()
-            .map(|objective| {
-                GroupedObjective::new(objective, config.limits.groups, &slots, values)
-            })
+            .map(|objective| GroupedObjective::new(objective, config.limits.groups, &slots, values))
             .collect::<Result<_>>()?;
         Ok(Self {
             vocabulary: Vocabulary::new(&slots),
@@ -180,12 +178,7 @@ impl View {
 }
 
 impl GroupedObjective {
-    fn new(
-        config: &ObjectiveConfig,
-        limit: usize,
-        slots: &Slots,
-        values: &Values,
-    ) -> Result<Self> {
+    fn new(config: &ObjectiveConfig, limit: usize, slots: &Slots, values: &Values) -> Result<Self> {
         if !(config.objective > 0.0 && config.objective < 1.0) {
             return Err(Error::Config(format!(
                 "objective {:?}: {} is not between 0 and 1",

@@ -42,11 +42,7 @@ impl Engine {
         opened.map(|core| Self { core }).map_err(|error| to_python(py, &error))
     }
 
-    fn ingest_traces<'py>(
-        &self,
-        py: Python<'py>,
-        request: &[u8],
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    fn ingest_traces<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         // Detached: folding touches no Python object, so other gRPC workers and
         // the API keep running. The caller's reference keeps `request` alive.
         self.bytes(py, |core| core.ingest_traces(request))

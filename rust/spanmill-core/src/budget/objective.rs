@@ -76,7 +76,8 @@ impl Objective {
         let start = open - self.config.period_s as i64;
         let period = ring.sum(start, open);
         let burn = |over: i64| rate_burn(ring.sum(complete - over, complete), objective);
-        let volume = |over: i64| volume_burn(ring.sum(complete - over, complete), period, objective);
+        let volume =
+            |over: i64| volume_burn(ring.sum(complete - over, complete), period, objective);
         let named = |of: &dyn Fn(i64) -> Option<f64>| -> Json {
             BURN_WINDOWS.iter().map(|(name, over)| ((*name).to_owned(), json!(of(*over)))).collect()
         };
@@ -154,6 +155,9 @@ mod tests {
     /// Periods print the way they are written in files.
     #[test]
     fn durations_read_back() {
-        assert_eq!(["30d", "6h", "90s"], [2_592_000, 21_600, 90].map(duration).each_ref().map(|s| &**s));
+        assert_eq!(
+            ["30d", "6h", "90s"],
+            [2_592_000, 21_600, 90].map(duration).each_ref().map(|s| &**s)
+        );
     }
 }

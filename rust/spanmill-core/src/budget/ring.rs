@@ -127,7 +127,9 @@ impl CounterRing {
 
     /// Bytes held outside the struct itself.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let chunk = |c: &Option<Box<Chunk>>| size_of::<usize>() + c.as_ref().map_or(0, |_| size_of::<Chunk>());
+        let chunk = |c: &Option<Box<Chunk>>| {
+            size_of::<usize>() + c.as_ref().map_or(0, |_| size_of::<Chunk>())
+        };
         self.rings.iter().flat_map(|ring| &ring.chunks).map(chunk).sum()
     }
 }

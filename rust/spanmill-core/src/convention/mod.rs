@@ -10,7 +10,9 @@ mod plain_ai;
 mod spanmill;
 mod vocabulary;
 
-pub(crate) use vocabulary::{Reading, Signals, Slots, Vocabulary};
+pub(crate) use vocabulary::{Flaw, Reading, Signals, Slots, Vocabulary};
+
+use serde_json::{Value as Json, json};
 
 use crate::signal::{Dimension, Measure};
 use crate::wire::Scope;
@@ -48,6 +50,23 @@ pub(crate) enum Reads {
     Number(Measure),
     /// Milliseconds, for a measure in seconds.
     Milliseconds(Measure),
+}
+
+/// Every convention with what it reads, in order of precedence, as JSON.
+pub(crate) fn describe() -> Json {
+    let attribute = |attribute: &Attribute| {
+        let (signal, unit) = match attribute.reads {
+            Reads::Text(dimension) => (dimension.info().name, None),
+            Reads::Number(measure) => (measure.info().name, Some(measure.info().unit.code())),
+            Reads::Milliseconds(measure) => (measure.info().name, Some("ms")),
+        };
+        json!({ "key": attribute.key, "signal": signal, "unit": unit })
+    };
+    let convention = |convention: &&dyn Convention| {
+        let attributes: Vec<Json> = convention.attributes().iter().map(attribute).collect();
+        json!({ "name": convention.name(), "attributes": attributes })
+    };
+    CONVENTIONS.iter().map(convention).collect()
 }
 
 const fn text(key: &'static str, dimension: Dimension) -> Attribute {

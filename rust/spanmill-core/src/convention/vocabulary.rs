@@ -4,7 +4,7 @@ use super::{Attribute, CONVENTIONS, Reads};
 use crate::digest::holds;
 use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure};
 use crate::value::{ABSENT, ValueCache, ValueId, Values};
-use crate::wire::{Scope, Value};
+use crate::wire::{Kind, Scope, Value};
 
 const MEASURE_COUNT: usize = MEASURES.len();
 const DIMENSION_COUNT: usize = DIMENSIONS.len();
@@ -34,6 +34,16 @@ impl Slots {
     }
 }
 
+/// What is wrong with a measure; the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Flaw {
+    /// NaN or infinite.
+    NotFinite,
+    Negative,
+    /// Finite but beyond 2^±64.
+    OutOfRange,
+}
+
 /// Signals of one span, by slot, with the precedence of what filled them.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
@@ -44,12 +54,8 @@ pub(crate) struct Signals {
     dimension_rank: [u8; DIMENSION_COUNT],
     /// An error type was named.
     pub error: bool,
-    /// Some measure was NaN or infinite.
-    pub not_finite: bool,
-    /// Some measure was negative.
-    pub negative: bool,
-    /// Some measure was finite but beyond 2^±64.
-    pub out_of_range: bool,
+    /// Some measure may be one that no digest holds.
+    suspicious: bool,
 }
 
 impl Default for Signals {
@@ -60,9 +66,7 @@ impl Default for Signals {
             dimensions: [ABSENT; DIMENSION_COUNT],
             dimension_rank: [UNFILLED; DIMENSION_COUNT],
             error: false,
-            not_finite: false,
-            negative: false,
-            out_of_range: false,
+            suspicious: false,
         }
     }
 }
@@ -74,9 +78,23 @@ impl Signals {
         }
         self.measure_rank[slot] = rank;
         self.measures[slot] = value;
-        self.not_finite |= !value.is_finite();
-        self.negative |= value < 0.0;
-        self.out_of_range |= value.is_finite() && !holds(value);
+        // One cheap test for all that can be wrong; zero is sorted out later.
+        self.suspicious |= !(1e-18..1e18).contains(&value);
+    }
+
+    /// Why the span cannot be counted, if some measure is one that no digest holds.
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
+        if !self.suspicious {
+            return None;
+        }
+        let filled = self.measures.iter().zip(&self.measure_rank).filter(|(_, r)| **r != UNFILLED);
+        let flaws = filled.filter_map(|(&value, _)| match value {
+            value if !value.is_finite() => Some(Flaw::NotFinite),
+            value if value < 0.0 => Some(Flaw::Negative),
+            value if !holds(value) => Some(Flaw::OutOfRange),
+            _ => None,
+        });
+        flaws.min()
     }
 
     fn set_dimension(&mut self, slot: usize, rank: u8, id: ValueId) {
@@ -119,11 +137,13 @@ struct Entry {
     next: u16,
 }
 
+/// Places of the hash table: many times the attributes, so that most misses end at once.
+const TABLE: usize = 1024;
+
 /// Attribute keys to signals, one probe a key.
 pub(crate) struct Vocabulary {
     /// Index + 1 into `entries`, by hash; 0 is empty.
-    table: Vec<u16>,
-    mask: usize,
+    table: Box<[u16; TABLE]>,
     entries: Vec<Entry>,
 }
 
@@ -142,7 +162,7 @@ fn key_hash(key: &[u8]) -> usize {
 impl Vocabulary {
     /// Compile every convention's table, leaving out what no slot needs.
     pub(crate) fn new(slots: &Slots) -> Self {
-        let mut vocabulary = Self { table: vec![0; 512], mask: 511, entries: Vec::new() };
+        let mut vocabulary = Self { table: Box::new([0; TABLE]), entries: Vec::new() };
         let mut rank = 0;
         for (bit, convention) in CONVENTIONS.iter().enumerate() {
             for attribute in convention.attributes() {
@@ -160,7 +180,7 @@ impl Vocabulary {
     fn insert(&mut self, entry: Entry) {
         self.entries.push(entry);
         let index = self.entries.len() as u16;
-        let mut place = key_hash(entry.key) & self.mask;
+        let mut place = key_hash(entry.key) % TABLE;
         while self.table[place] != 0 {
             let known = self.table[place] as usize - 1;
             if self.entries[known].key == entry.key {
@@ -171,7 +191,7 @@ impl Vocabulary {
                 self.entries[last].next = index;
                 return;
             }
-            place = (place + 1) & self.mask;
+            place = (place + 1) % TABLE;
         }
         self.table[place] = index;
     }
@@ -182,9 +202,9 @@ impl Vocabulary {
         speaking.fold(0, |bits, (bit, _)| bits | 1 << bit)
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, key: &[u8]) -> Option<&Entry> {
-        let mut place = key_hash(key) & self.mask;
+        let mut place = key_hash(key) % TABLE;
         loop {
             let index = self.table[place];
             if index == 0 {
@@ -194,22 +214,49 @@ impl Vocabulary {
             if entry.key == key {
                 return Some(entry);
             }
-            place = (place + 1) & self.mask;
+            place = (place + 1) % TABLE;
         }
     }
 
     /// Take one attribute of a span.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn observe(&self, key: &[u8], value: Value<'_>, reading: &mut Reading<'_>) {
-        let Some(mut entry) = self.find(key) else { return };
-        loop {
-            if entry.convention & reading.conventions != 0 {
-                take(entry, value, reading);
+        let Some(entry) = self.find(key) else { return };
+        match (value.kind, entry.target) {
+            (Kind::Double, Target::Number { .. }) => {
+                self.each(entry, |entry| take_number(entry, value.double(), reading));
             }
-            if entry.next == 0 {
-                return;
+            (Kind::Int, Target::Number { .. }) => {
+                self.each(entry, |entry| take_number(entry, value.int() as f64, reading));
             }
-            entry = &self.entries[entry.next as usize - 1];
+            (Kind::String, Target::Text { .. }) => {
+                let id = reading.cache.id(value.bytes, reading.values);
+                self.each(entry, |entry| take_text(entry, id, reading));
+            }
+            _ => self.observe_rare(entry, value, reading),
+        }
+    }
+
+    /// A type that the signal is not usually sent in.
+    #[cold]
+    fn observe_rare(&self, entry: &Entry, value: Value<'_>, reading: &mut Reading<'_>) {
+        if matches!(entry.target, Target::Text { .. }) {
+            let id = text_id(value, reading);
+            self.each(entry, |entry| take_text(entry, id, reading));
+        } else if let Some(number) = number(value) {
+            self.each(entry, |entry| take_number(entry, number, reading));
+        }
+    }
+
+    /// Every entry of one key. They fill signals of one type: all text, or all numbers.
+    #[inline(always)]
+    fn each(&self, entry: &Entry, mut take: impl FnMut(&Entry)) {
+        take(entry);
+        let mut next = entry.next;
+        while next != 0 {
+            let entry = &self.entries[next as usize - 1];
+            take(entry);
+            next = entry.next;
         }
     }
 }
@@ -240,45 +287,52 @@ fn target(attribute: &Attribute, slots: &Slots) -> Option<Target> {
     }
 }
 
+impl Reading<'_> {
+    /// Precedence of an entry here, or `None` where its convention does not count.
+    #[inline]
+    fn rank(&self, entry: &Entry) -> Option<u8> {
+        let rank = if self.on_resource { entry.rank + RESOURCE_RANK } else { entry.rank };
+        (entry.convention & self.conventions != 0).then_some(rank)
+    }
+}
+
 #[inline]
-fn take(entry: &Entry, value: Value<'_>, reading: &mut Reading<'_>) {
-    let rank = if reading.on_resource { entry.rank + RESOURCE_RANK } else { entry.rank };
-    match entry.target {
-        Target::Number { slot, milliseconds } => {
-            if let Some(number) = number(value) {
-                let number = if milliseconds { number / 1000.0 } else { number };
-                reading.signals.set_measure(slot as usize, rank, number);
-            }
-        }
-        Target::Text { slot, marks_error } => {
-            let id = text_id(value, reading);
-            reading.signals.error |= marks_error && id != ABSENT;
-            if slot != UNUSED {
-                reading.signals.set_dimension(slot as usize, rank, id);
-            }
+fn take_number(entry: &Entry, number: f64, reading: &mut Reading<'_>) {
+    if let (Some(rank), Target::Number { slot, milliseconds }) = (reading.rank(entry), entry.target)
+    {
+        let number = if milliseconds { number / 1000.0 } else { number };
+        reading.signals.set_measure(slot as usize, rank, number);
+    }
+}
+
+#[inline]
+fn take_text(entry: &Entry, id: ValueId, reading: &mut Reading<'_>) {
+    if let (Some(rank), Target::Text { slot, marks_error }) = (reading.rank(entry), entry.target) {
+        reading.signals.error |= marks_error && id != ABSENT;
+        if slot != UNUSED {
+            reading.signals.set_dimension(slot as usize, rank, id);
         }
     }
 }
 
 /// A number however it was sent: some emitters write counts as text.
 fn number(value: Value<'_>) -> Option<f64> {
-    match value {
-        Value::Double(number) => Some(number),
-        Value::Int(number) => Some(number as f64),
-        Value::String(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
-        Value::None | Value::Bool(_) | Value::Bytes(_) | Value::Other => None,
+    match value.kind {
+        Kind::Double => Some(value.double()),
+        Kind::Int => Some(value.int() as f64),
+        Kind::String => std::str::from_utf8(value.bytes).ok()?.trim().parse().ok(),
+        Kind::None | Kind::Bool | Kind::Bytes | Kind::Other => None,
     }
 }
 
-#[inline]
+/// Text however it was sent.
 fn text_id(value: Value<'_>, reading: &mut Reading<'_>) -> ValueId {
-    match value {
-        Value::String(text) => reading.cache.id(text, reading.values),
-        Value::Bool(flag) => {
-            reading.cache.id(if flag { b"true" } else { b"false" }, reading.values)
-        }
-        Value::Int(number) => reading.cache.id(number.to_string().as_bytes(), reading.values),
-        Value::Double(number) => reading.cache.id(number.to_string().as_bytes(), reading.values),
-        Value::None | Value::Bytes(_) | Value::Other => ABSENT,
+    let (cache, values) = (&mut *reading.cache, reading.values);
+    match value.kind {
+        Kind::String => cache.id(value.bytes, values),
+        Kind::Bool => cache.id(if value.flag() { b"true" } else { b"false" }, values),
+        Kind::Int => cache.id(value.int().to_string().as_bytes(), values),
+        Kind::Double => cache.id(value.double().to_string().as_bytes(), values),
+        Kind::None | Kind::Bytes | Kind::Other => ABSENT,
     }
 }

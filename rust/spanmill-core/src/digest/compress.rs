@@ -43,10 +43,7 @@ impl Item {
             weight,
             ..self
         };
-        (
-            part(start, cut, weight),
-            part(start + cut, 2 * self.spread - cut, self.weight - weight),
-        )
+        (part(start, cut, weight), part(start + cut, 2 * self.spread - cut, self.weight - weight))
     }
 }
 

@@ -15,6 +15,12 @@ use super::compress::Item;
 /// twentieth; a quarter leaves room for merges and gaps.
 const ERROR_SHARE: f64 = 0.25;
 
+/// Standard deviations allowed for what a histogram's bin forgot.
+///
+/// Ranks inside a bin were assumed even; those of independent values stray from
+/// that by the square root of their number, and the tail cannot hold more.
+const BIN_DEVIATIONS: f64 = 2.0;
+
 #[derive(Clone, Copy)]
 struct Knot {
     rank: f64,
@@ -24,6 +30,7 @@ struct Knot {
 /// Rank to key over one digest.
 pub(super) struct Curve {
     count: f64,
+    binned: bool,
     knots: Vec<Knot>,
     /// Ranks at or below each centroid, with its weight and purity.
     ends: Vec<(f64, f64, bool)>,
@@ -31,7 +38,7 @@ pub(super) struct Curve {
 
 impl Curve {
     /// From sorted centroids, not empty, whose weights sum to `count`.
-    pub(super) fn new(items: &[Item], count: u64) -> Self {
+    pub(super) fn new(items: &[Item], count: u64, binned: bool) -> Self {
         let mut knots = Vec::with_capacity(items.len() + items.len() / 2);
         let mut ends = Vec::with_capacity(items.len());
         let mut before = 0.0;
@@ -46,7 +53,7 @@ impl Curve {
             before += weight;
             ends.push((before, weight, item.pure));
         }
-        Self { count: count as f64, knots, ends }
+        Self { count: count as f64, binned, knots, ends }
     }
 
     /// Key at share `q` of the count, and the estimated rank error as a share.
@@ -72,7 +79,9 @@ impl Curve {
             .filter(|(.., pure)| !pure)
             .map(|(_, weight, _)| weight * ERROR_SHARE)
             .fold(1.0, f64::max);
-        loosest / self.count
+        let tail = rank.min(self.count - rank).max(0.0);
+        let forgotten = if self.binned { BIN_DEVIATIONS * tail.sqrt() } else { 0.0 };
+        loosest.max(forgotten) / self.count
     }
 
     fn between(&self, left: usize, rank: f64) -> f64 {

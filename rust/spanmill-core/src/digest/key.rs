@@ -158,7 +158,8 @@ mod tests {
     /// Infinities, NaN and magnitudes outside the axis have no key.
     #[test]
     fn refuses_what_has_no_place() {
-        for x in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e20, -1e20, 1e-20, f64::MIN_POSITIVE] {
+        for x in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e20, -1e20, 1e-20, f64::MIN_POSITIVE]
+        {
             assert!(!has_key(x), "{x}");
         }
         for x in [0.0, -0.0, 1e-19, 1.8e19, -3.0] {

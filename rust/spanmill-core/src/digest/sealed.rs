@@ -45,10 +45,12 @@ impl Body {
             .iter()
             .map(|item| {
                 let pure = if item.pure { PURE } else { 0 };
-                pure | u32::try_from(item.weight).ok().filter(|w| *w < ESCAPED).unwrap_or_else(|| {
-                    large.push(item.weight);
-                    ESCAPED | (large.len() as u32 - 1)
-                })
+                pure | u32::try_from(item.weight).ok().filter(|w| *w < ESCAPED).unwrap_or_else(
+                    || {
+                        large.push(item.weight);
+                        ESCAPED | (large.len() as u32 - 1)
+                    },
+                )
             })
             .collect();
         let keys = items.iter().map(|item| item.key).collect();
@@ -81,6 +83,8 @@ pub struct Digest {
     sum_nano: i128,
     min: f64,
     max: f64,
+    /// Some part came out of a histogram, which forgets ranks inside its bins.
+    binned: bool,
     body: Body,
 }
 
@@ -92,7 +96,12 @@ impl Default for Digest {
 
 impl Digest {
     pub(super) fn new(count: u64, sum_nano: i128, min: f64, max: f64, body: Body) -> Self {
-        Self { count, sum_nano, min, max, body }
+        Self { count, sum_nano, min, max, binned: false, body }
+    }
+
+    /// Say that a histogram held the values.
+    pub(super) fn with_bins(self) -> Self {
+        Self { binned: true, ..self }
     }
 
     /// How many values.
@@ -175,10 +184,7 @@ impl Digest {
         Self::merge_to(parts, EXACT_MERGE_MAX)
     }
 
-    fn merge_to<'a>(
-        parts: impl IntoIterator<Item = &'a Self>,
-        exact_max: usize,
-    ) -> Self {
+    fn merge_to<'a>(parts: impl IntoIterator<Item = &'a Self>, exact_max: usize) -> Self {
         let mut merged = Self::default();
         let mut values = Vec::new();
         let mut items = Vec::new();
@@ -187,6 +193,7 @@ impl Digest {
             merged.sum_nano += part.sum_nano;
             merged.min = merged.min.min(part.min);
             merged.max = merged.max.max(part.max);
+            merged.binned |= part.binned;
             match &part.body {
                 Body::Exact(exact) => values.extend_from_slice(exact),
                 centroids @ Body::Centroids { .. } => centroids.push_items(&mut items),
@@ -218,10 +225,16 @@ impl Digest {
             };
             return Some(qs.iter().map(|&q| at(q)).collect());
         }
-        let curve = Curve::new(&self.items(), self.count);
+        let curve = Curve::new(&self.items(), self.count, self.binned);
         let at = |q: f64| {
             let (key, rank_error) = curve.at(q);
-            let value = if q <= 0.0 { self.min } else if q >= 1.0 { self.max } else { key::value(key) };
+            let value = if q <= 0.0 {
+                self.min
+            } else if q >= 1.0 {
+                self.max
+            } else {
+                key::value(key)
+            };
             Quantile { value: value.clamp(self.min, self.max), rank_error }
         };
         Some(qs.iter().map(|&q| at(q)).collect())

@@ -81,9 +81,10 @@ impl SeriesWindows {
             let digests = (0..measures).map(|m| bucket.digest(measures, m)).collect();
             self.tiers[0].push_back(Sealed { number: bucket.number, digests });
         }
-        for tier in 1..TIERS.len() {
-            let ratio = TIERS[tier].width_s / BUCKET_S;
-            self.build(tier, ratio, sealed.map_or(i64::MIN, |s| s.div_euclid(ratio)), through.div_euclid(ratio));
+        for (wider, tier) in TIERS[1..].iter().enumerate() {
+            let ratio = tier.width_s / BUCKET_S;
+            let from = sealed.map_or(i64::MIN, |sealed| sealed.div_euclid(ratio));
+            self.build(wider + 1, ratio, from, through.div_euclid(ratio));
         }
         self.retire(through);
     }
@@ -145,15 +146,20 @@ impl SeriesWindows {
             }
             tier -= 1;
         }
-        let inside = |bucket: &&OpenBucket| {
-            (start..end).contains(&(bucket.number * BUCKET_S))
-        };
+        let inside = |bucket: &&OpenBucket| (start..end).contains(&(bucket.number * BUCKET_S));
         for bucket in self.open.iter().filter(inside) {
             out.push(Slice::Open(bucket.digest(measures, measure)));
         }
     }
 
-    fn cover(&self, tier: usize, from: i64, to: i64, out: &mut Vec<Slice>, uncovered: &mut Vec<(i64, i64)>) {
+    fn cover(
+        &self,
+        tier: usize,
+        from: i64,
+        to: i64,
+        out: &mut Vec<Slice>,
+        uncovered: &mut Vec<(i64, i64)>,
+    ) {
         let width = TIERS[tier].width_s;
         let ring = &self.tiers[tier];
         let mut at = from;
@@ -181,7 +187,11 @@ impl SeriesWindows {
     }
 
     /// Sealed minutes that start in [start, end), seconds, with their digests.
-    pub(crate) fn minutes(&self, start: i64, end: i64) -> impl Iterator<Item = (i64, &Arc<[Digest]>)> {
+    pub(crate) fn minutes(
+        &self,
+        start: i64,
+        end: i64,
+    ) -> impl Iterator<Item = (i64, &Arc<[Digest]>)> {
         let width = TIERS[1].width_s;
         let inside = move |sealed: &&Sealed| (start..end).contains(&(sealed.number * width));
         self.tiers[1].iter().filter(inside).map(move |s| (s.number * width, &s.digests))

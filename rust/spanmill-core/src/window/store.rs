@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::series::{SeriesWindows, Slice};
 use super::BUCKET_S;
+use super::series::{SeriesWindows, Slice};
 use crate::clock::SECOND_NS;
 
 /// Enough that sealing a shard holds up ingest for a few milliseconds at most.
@@ -120,7 +120,13 @@ impl WindowStore {
     }
 
     #[inline]
-    fn push(&self, shard: &mut Vec<SeriesWindows>, rows: &Rows<'_>, event: usize, sealed: i64) -> u64 {
+    fn push(
+        &self,
+        shard: &mut Vec<SeriesWindows>,
+        rows: &Rows<'_>,
+        event: usize,
+        sealed: i64,
+    ) -> u64 {
         let place = rows.series[event] as usize / SHARDS;
         if place >= shard.len() {
             shard.resize_with(place + 1, SeriesWindows::default);
@@ -149,7 +155,12 @@ impl WindowStore {
     }
 
     /// Slices of one measure of one series in a window (seconds), and its late events.
-    pub(crate) fn slices(&self, series: u32, window: (i64, i64), measure: usize) -> (Vec<Slice>, u64) {
+    pub(crate) fn slices(
+        &self,
+        series: u32,
+        window: (i64, i64),
+        measure: usize,
+    ) -> (Vec<Slice>, u64) {
         let mut out = Vec::new();
         let late = self.with(series, |windows| {
             windows.slices(window, self.slots.len(), measure, &mut out);

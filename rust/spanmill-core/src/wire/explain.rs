@@ -2,7 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use super::trace::{ResourceSpans, ScopeSpans, Span, Value, attributes, resource_spans};
+use super::trace::{
+    Kind, LATE_SCOPE, ResourceSpans, ScopeSpans, Span, Value, attributes, resource_spans,
+};
 use super::{Fault, offset};
 use crate::error::{Error, Result};
 
@@ -33,15 +35,20 @@ fn explain_resource(spans: &ResourceSpans<'_>) -> std::result::Result<Json, Faul
     for resource in spans.resources() {
         attributes(resource?, |key, value| pairs.push(pair(key, value)))?;
     }
-    let scopes =
-        spans.scope_spans().map(|part| explain_scope(&part?)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let scopes = spans
+        .scope_spans()
+        .map(|part| explain_scope(&part?))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
     Ok(json!({ "attributes": pairs, "scope_spans": scopes }))
 }
 
 fn explain_scope(scope_spans: &ScopeSpans<'_>) -> std::result::Result<Json, Fault> {
-    let name = hex(scope_spans.scope()?.name);
+    let late = scope_spans.open()?.1.any(|span| span == Err(LATE_SCOPE));
+    let (scope, spans) =
+        if late { scope_spans.open_in_any_order()? } else { scope_spans.open()? };
+    let name = hex(scope.name);
     let spans =
-        scope_spans.spans().map(|span| explain_span(span?)).collect::<std::result::Result<Vec<_>, _>>()?;
+        spans.map(|span| explain_span(span?)).collect::<std::result::Result<Vec<_>, _>>()?;
     Ok(json!({ "scope_name_hex": name, "spans": spans }))
 }
 
@@ -57,14 +64,14 @@ fn explain_span(message: &[u8]) -> std::result::Result<Json, Fault> {
 }
 
 fn pair(key: &[u8], value: Value<'_>) -> Json {
-    let (kind, shown) = match value {
-        Value::None => ("none", Json::Null),
-        Value::String(text) => ("string", hex(text).into()),
-        Value::Bool(flag) => ("bool", flag.into()),
-        Value::Int(number) => ("int", number.to_string().into()),
-        Value::Double(number) => ("double", format!("{:016x}", number.to_bits()).into()),
-        Value::Bytes(bytes) => ("bytes", hex(bytes).into()),
-        Value::Other => ("other", Json::Null),
+    let (kind, shown) = match value.kind {
+        Kind::None => ("none", Json::Null),
+        Kind::String => ("string", hex(value.bytes).into()),
+        Kind::Bool => ("bool", value.flag().into()),
+        Kind::Int => ("int", value.int().to_string().into()),
+        Kind::Double => ("double", format!("{:016x}", value.double().to_bits()).into()),
+        Kind::Bytes => ("bytes", hex(value.bytes).into()),
+        Kind::Other => ("other", Json::Null),
     };
     json!([hex(key), kind, shown])
 }

@@ -12,12 +12,15 @@ mod response;
 mod trace;
 
 pub use explain::explain_traces;
-pub use response::partial_success;
 pub(crate) use explain::wire_error;
-pub(crate) use trace::{Scope, Span, Value, attributes, resource_spans};
+pub use response::partial_success;
+pub(crate) use trace::{
+    Kind, LATE_SCOPE, ResourceSpans, Scope, ScopeSpans, Span, Spans, Value, attributes,
+    resource_spans,
+};
 
 /// Why bytes are not OTLP. One word wide, so results stay in registers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault(pub &'static &'static str);
 
 /// Offset of `part` in `whole`, bytes; `part` borrows from `whole`.

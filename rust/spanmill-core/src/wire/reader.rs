@@ -22,6 +22,9 @@ const GROUP_START: u32 = 3;
 const GROUP_END: u32 = 4;
 const FIXED32: u32 = 5;
 
+/// No field has this tag, so it stands for the end of a message.
+pub(super) const END: u32 = 0;
+
 /// Field number and wire type in one number, as on the wire.
 pub(super) const fn tag(field: u32, wire_type: u32) -> u32 {
     field << 3 | wire_type
@@ -39,15 +42,15 @@ impl<'a> Reader<'a> {
         Self { rest: message }
     }
 
-    /// The next tag, or `None` at the end of the message.
+    /// The next tag, or [`END`] of the message.
     #[inline]
-    pub(super) fn tag(&mut self) -> Result<Option<u32>, Fault> {
-        let Some((&first, rest)) = self.rest.split_first() else { return Ok(None) };
+    pub(super) fn tag(&mut self) -> Result<u32, Fault> {
+        let Some((&first, rest)) = self.rest.split_first() else { return Ok(END) };
         if (0x08..0x80).contains(&first) {
             self.rest = rest;
-            return Ok(Some(u32::from(first)));
+            return Ok(u32::from(first));
         }
-        self.long_tag().map(Some)
+        self.long_tag()
     }
 
     #[cold]
@@ -107,6 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Pass over the field that `tag` announced.
+    #[inline(never)]
     pub(super) fn skip(&mut self, tag: u32) -> Result<(), Fault> {
         self.skip_at(tag, 0)
     }
@@ -131,12 +135,13 @@ impl<'a> Reader<'a> {
         if depth > DEPTH_MAX {
             return Err(TOO_DEEP);
         }
-        while let Some(tag) = self.tag()? {
-            if tag & 7 == GROUP_END {
-                return if tag >> 3 == field { Ok(()) } else { Err(BAD_GROUP) };
+        loop {
+            match self.tag()? {
+                END => return Err(TRUNCATED),
+                tag if tag & 7 != GROUP_END => self.skip_at(tag, depth)?,
+                tag if tag >> 3 == field => return Ok(()),
+                _ => return Err(BAD_GROUP),
             }
-            self.skip_at(tag, depth)?;
         }
-        Err(TRUNCATED)
     }
 }

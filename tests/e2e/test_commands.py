@@ -1,0 +1,70 @@
+"""The command line asks a running daemon and finds it by itself."""
+
+import json
+import time
+
+import pytest
+
+from tests.e2e import fleet
+from tests.e2e.conftest import Daemon, run
+
+
+@pytest.fixture
+def busy(daemon: Daemon) -> Daemon:
+    """Give a daemon that has taken 300 events."""
+    for request in fleet.requests(fleet.calls(300, time.time_ns()), 100):
+        daemon.export(request)
+    return daemon
+
+
+@pytest.mark.parametrize("how", ["--data-dir", "--api"])
+def test_query(how: str, busy: Daemon) -> None:
+    """A query finds the daemon by its data folder or address, and prints what the API answers."""
+    where = busy.data_dir if how == "--data-dir" else busy.ready["api"]
+
+    answer = run("query", "ttft", "--by", "tenant", "--window", "2m", "--json", how, where)
+
+    assert 0 == answer.returncode, answer.stderr
+    series = json.loads(answer.stdout)["series"]
+    assert list(fleet.TENANTS) == [row["dims"]["tenant"] for row in series]
+    assert 300 == sum(row["count"] for row in series)
+
+
+def test_tables(busy: Daemon) -> None:
+    """Tables show each tenant, objective and class by name, and end with what they rest on."""
+    options = ("--data-dir", busy.data_dir)
+    query = run("query", "ttft", "--by", "tenant", "--window", "2m", *options)
+    ledger = run("ledger", *options)
+    slo = run("slo", "show", *options)
+
+    assert [0, 0, 0] == [answer.returncode for answer in (query, ledger, slo)]
+    assert all(tenant in query.stdout for tenant in (*fleet.TENANTS, "p99"))
+    assert "balanced" == ledger.stdout.splitlines()[-1]
+    assert all(name in slo.stdout for name in ("ttft-fast", "tenant=acme", "errors"))
+
+
+def test_nothing_in_the_window(daemon: Daemon) -> None:
+    """A window without an event is said, not shown as zero."""
+    answer = run("query", "ttft", "--data-dir", daemon.data_dir)
+
+    assert 0 == answer.returncode
+    assert "No event has this measure in this window." in answer.stdout
+
+
+def test_unknown_names(busy: Daemon) -> None:
+    """A name that does not exist exits 2 with one line that lists those that do."""
+    for arguments in (("query", "tfft"), ("slo", "show", "eror")):
+        answer = run(*arguments, "--data-dir", busy.data_dir)
+
+        assert 2 == answer.returncode
+        assert 1 == len(answer.stderr.splitlines())
+
+
+def test_doctor_knows_the_daemon(busy: Daemon) -> None:
+    """Beside a running daemon the doctor finds it instead of ports and a folder in use."""
+    answer = run("doctor", "--json", "-c", busy.folder / "spanmill.yaml")
+
+    findings = {one["check"]: one for one in json.loads(answer.stdout)}
+    assert 0 == answer.returncode
+    assert str(busy.ready["api"]) in findings["daemon"]["found"]
+    assert "ok" == findings["data folder"]["state"]

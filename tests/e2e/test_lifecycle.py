@@ -1,0 +1,151 @@
+"""A daemon starts whole or not at all, says why, and stops as it was told."""
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+import spanmill
+from spanmill.client import ADDRESS_FILE
+from tests.e2e.conftest import Daemon, Start, run
+
+
+def test_ready_means_ready(daemon: Daemon) -> None:
+    """
+    The ready file has pid, version and an address for each listener, and every one of them
+    answers; the data folder's address file says the same.
+    """
+    assert {"pid", "version", "otlp_grpc", "api"} == set(daemon.ready)
+    assert (daemon.process.pid, spanmill.__version__) == (
+        daemon.ready["pid"],
+        daemon.ready["version"],
+    )
+    assert daemon.ready == json.loads((daemon.data_dir / ADDRESS_FILE).read_bytes())
+    assert 200 == daemon.http.get("/readyz").status_code
+    health = health_pb2_grpc.HealthStub(daemon.channel)
+    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+    assert health_pb2.HealthCheckResponse.SERVING == answer.status
+
+
+def test_start_says_what_a_restart_loses(daemon: Daemon) -> None:
+    """The log says that durability is off, in JSON lines off a terminal."""
+    _, logged = daemon.stop()
+
+    events = [json.loads(line)["event"] for line in logged.splitlines()]
+    assert "started" == events[0]
+    assert "durability is off: a restart loses every event still in memory" in events
+    assert "stopped" == events[-1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_stops_cleanly(how: signal.Signals, daemon: Daemon) -> None:
+    """SIGTERM and Ctrl-C end the daemon with 0, and its address file goes with it."""
+    code, _ = daemon.stop(how)
+
+    assert 0 == code
+    assert not (daemon.data_dir / ADDRESS_FILE).exists()
+
+
+def test_stops_with_a_sender_connected(daemon: Daemon) -> None:
+    """A sender that holds its connection, and a health watcher, do not hold the daemon up."""
+    watch = health_pb2_grpc.HealthStub(daemon.channel).Watch(health_pb2.HealthCheckRequest())
+    assert health_pb2.HealthCheckResponse.SERVING == next(watch).status
+
+    code, _ = daemon.stop()
+
+    assert 0 == code
+    assert health_pb2.HealthCheckResponse.NOT_SERVING == next(watch).status
+    with pytest.raises(grpc.RpcError):
+        next(watch)
+
+
+def test_a_killed_daemon_leaves_the_folder_free(start: Start) -> None:
+    """After kill -9 the next daemon takes the folder and its address file at once."""
+    first = start()
+    first.process.kill()
+    first.process.wait()
+    assert (first.data_dir / ADDRESS_FILE).exists()
+    (first.folder / "ready.json").unlink()
+
+    second = start()
+
+    assert second.ready == json.loads((second.data_dir / ADDRESS_FILE).read_bytes())
+
+
+def only_line(arguments: list[object], code: int) -> str:
+    """Run a daemon that must not start; give the one line that it says."""
+    answer = run("serve", *arguments)
+    assert code == answer.returncode, answer.stderr
+    assert "" == answer.stdout
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith("spanmill: ")
+    return line
+
+
+def test_folder_in_use(daemon: Daemon) -> None:
+    """A second daemon on the folder exits 1 with one line; the first does not notice."""
+    line = only_line(["-c", daemon.folder / "spanmill.yaml"], 1)
+
+    assert str(daemon.data_dir) in line
+    assert "in use" in line
+    assert daemon.client.ledger()["balanced"]
+    assert daemon.ready == json.loads((daemon.data_dir / ADDRESS_FILE).read_bytes())
+
+
+@pytest.mark.parametrize("key", ["otlp_grpc", "api"])
+def test_port_in_use(key: str, write_config: Callable[..., Path], tmp_path: Path) -> None:
+    """A taken port exits 1 with one line that names it and the key, and nothing stays behind."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        options = ["--set", f"listen.{key}={address}", "--ready-file", tmp_path / "ready.json"]
+        line = only_line(["-c", write_config(), *options], 1)
+
+    assert f"{address} is in use by another process; stop it, or set listen.{key}" in line
+    assert not (tmp_path / "ready.json").exists()
+    assert not (tmp_path / "data" / ADDRESS_FILE).exists()
+
+
+def test_config_that_cannot_be_read(tmp_path: Path) -> None:
+    """A config file that is missing, or a folder, exits 2 with one line that names it."""
+    for path in (tmp_path / "missing.yaml", tmp_path):
+        assert f"{path}: cannot be read" in only_line(["-c", path], 2)
+
+
+def test_bad_config_touches_nothing(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    """A bad config exits 2 with a line for each problem before a folder or port is touched."""
+    config = write_config(windw={}, durability="sync")
+
+    answer = run("serve", "-c", config, "--ready-file", tmp_path / "ready.json")
+
+    assert 2 == answer.returncode
+    assert 2 == len(answer.stderr.splitlines())
+    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "ready.json").exists()
+
+
+def test_a_stale_ready_file_does_not_lie(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    """A ready file of an earlier run is gone while the daemon is not ready, and if it fails."""
+    ready = tmp_path / "ready.json"
+    ready.write_text("{}", encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        api = f"listen.api=127.0.0.1:{taken.getsockname()[1]}"
+        only_line(["-c", write_config(), "--set", api, "--ready-file", ready], 1)
+
+    assert not ready.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_folder_that_cannot_be_written(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    """A data folder without permission exits 1 with one line that names it."""
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+
+    assert str(locked) in only_line(
+        ["-c", write_config(), "--set", f"data_dir={locked / 'data'}"], 1
+    )
