@@ -72,7 +72,7 @@ def test_a_wrong_answer_is_told(temporary: Path, monkeypatch: pytest.MonkeyPatch
 def test_an_interrupt_leaves_nothing(
     number: signal.Signals, code: int, tmp_path: Path, wait_until: Callable[..., None]
 ) -> None:
-    """Interrupted, terminated or left by its terminal, the demo stops its daemon and removes its folder."""
+    """Interrupted, terminated or left alone, the demo stops its daemon and removes its folder."""
     process = subprocess.Popen(
         [sys.executable, "-m", "spanmill", "demo"],
         env={"TMPDIR": str(tmp_path)},
