@@ -10,7 +10,6 @@ import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import structlog
@@ -33,6 +32,8 @@ thread took a 250 KB request from 1 ms to 42 ms at the 99th percentile.
 GRACE_S: Final = 5.0
 """How long requests under way may take once we are told to stop."""
 
+STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+
 logger = structlog.stdlib.get_logger(__name__)
 
 
@@ -52,7 +53,8 @@ def serve(loaded: Loaded, ready_file: Path | None = None) -> None:
     log.configure(config.log.level, config.log.format)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     address_files = [config.data_dir / ADDRESS_FILE, *([ready_file] if ready_file else [])]
-    stopping, accepting = _stop_on_signals(), threading.Event()
+    _hold_signals()
+    stopping, accepting = threading.Event(), threading.Event()
 
     with ExitStack() as running:
         engine = open_engine(config, [objective.to_core() for objective in loaded.objectives])
@@ -91,23 +93,28 @@ def serve(loaded: Loaded, ready_file: Path | None = None) -> None:
         write_address_files(address_files, addresses)
         running.callback(remove_address_files, address_files[:1])
         _log_started(loaded, addresses)
-        stopping.wait()
+        _wait_for_signal()
+        stopping.set()
         logger.info("stopping", grace_s=GRACE_S)
     logger.info("stopped")
 
 
-def _stop_on_signals() -> threading.Event:
-    """Turn the first SIGTERM or SIGINT into an event; a second one ends the process at once."""
-    stopping = threading.Event()
+def _hold_signals() -> None:
+    """
+    Keep the signals that stop us until they are waited for. Call before any thread starts.
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        stopping.set()
+    A handler would run between any two instructions of the main thread, where it must
+    not take a lock, nor may it cut a start in half.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    return stopping
+
+def _wait_for_signal() -> None:
+    """Wait for the first; from then on a second one ends the process at once."""
+    signal.sigwait(STOP_SIGNALS)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def _log_started(loaded: Loaded, addresses: dict[str, Address]) -> None:

@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
@@ -22,10 +21,10 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from spanmill import _core
 from spanmill.errors import Closed, Overloaded, StartError, WireError, cannot_listen
 from spanmill.model import Address
-from spanmill.receiver import ledger, status
+from spanmill.receiver import health, ledger, status
 from spanmill.receiver.admission import Admission
 from spanmill.receiver.section import ReceiverLimits
-from spanmill.receiver.workers import Workers
+from spanmill.receiver.workers import Workers, on_pool
 
 TRACE_SERVICE: Final = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name
 STREAMS_PER_CONNECTION: Final = 100
@@ -61,7 +60,7 @@ class GrpcReceiver:
         )
         self._control = ThreadPoolExecutor(_CONTROL_WORKERS, "grpc-control")
         self._streams = ThreadPoolExecutor(_CONTROL_WORKERS, "grpc-stream")
-        self._health = health.HealthServicer()
+        self._health = health.Health(frozenset({TRACE_SERVICE}), self._control)
         self._server = self._build(request_bytes)
 
     @property
@@ -89,12 +88,10 @@ class GrpcReceiver:
             raise StartError(f"cannot listen on {self._address}: {error}") from None
         self._address = Address(self._address.host, port)
         self._server.start()
-        for service in ("", TRACE_SERVICE):
-            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace_s: float) -> None:
         """Say NOT_SERVING, take no new request, and wait up to `grace_s` for those under way."""
-        self._health.enter_graceful_shutdown()
+        self._health.stop_serving()
         stopped = self._server.stop(grace_s)
         while self.open_requests and not stopped.wait(_DRAIN_POLL_S):
             pass
@@ -158,15 +155,15 @@ class GrpcReceiver:
                 ("grpc.so_reuseport", 0),
             ),
         )
-        export = grpc.unary_unary_rpc_method_handler(_on(self._workers, self.export))
+        export = grpc.unary_unary_rpc_method_handler(on_pool(self._workers, self.export))
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(TRACE_SERVICE, {"Export": export}),)
         )
         ledger.LedgerService(self._engine).add_to(server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self._health.add_to(server)
         names = (TRACE_SERVICE, ledger.SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         servicer = reflection.ReflectionServicer(names)
-        reflect = _on(self._streams, servicer.ServerReflectionInfo)
+        reflect = on_pool(self._streams, servicer.ServerReflectionInfo)
         servicer.ServerReflectionInfo = reflect  # type: ignore[method-assign]
         add_ServerReflectionServicer_to_server(servicer, server)
         return server
@@ -194,16 +191,6 @@ class _Door(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in stu
 
 def _abort(context: grpc.ServicerContext, refusal: grpc.Status) -> NoReturn:
     context.abort_with_status(refusal)
-
-
-def _on(pool: ThreadPoolExecutor, behavior: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a method workers of its own, through the attribute gRPC looks for."""
-
-    def call(request: object, context: grpc.ServicerContext) -> Any:  # noqa: ANN401  as gRPC has it
-        return behavior(request, context)
-
-    call.experimental_thread_pool = pool  # type: ignore[attr-defined]
-    return call
 
 
 def _check_free(address: Address) -> None:

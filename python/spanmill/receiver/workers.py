@@ -1,10 +1,10 @@
-"""Threads for one kind of call, which notice calls whose request never arrived."""
+"""Threads of their own for one kind of call, and calls whose request never arrived."""
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,3 +48,21 @@ class Workers(ThreadPoolExecutor):
             self._on_end()
             if not self._here.arrived:
                 self._on_undelivered()
+
+
+def on_pool(
+    pool: ThreadPoolExecutor, behavior: Callable[..., R], *, non_blocking: bool = False
+) -> Callable[..., R]:
+    """
+    Give a method threads of its own, through the attributes that gRPC looks for.
+
+    A `non_blocking` stream gets a function to send with as its third argument, and its
+    thread is free again once it returns.
+    """
+
+    def call(*arguments: Any) -> R:  # noqa: ANN401  as gRPC calls it
+        return behavior(*arguments)
+
+    call.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    call.experimental_non_blocking = non_blocking  # type: ignore[attr-defined]
+    return call

@@ -1,41 +1,41 @@
 //! The path of a request: bytes, spans, signals, series, budgets, ledger.
 
-use crate::Engine;
 use crate::batch::{Batch, Context};
 use crate::clock::SECOND_NS;
 use crate::error::{Error, Result};
 use crate::ledger::{Classes, REJECTIONS};
 use crate::sequence::Verdict;
+use crate::state::State;
 use crate::window::Rows;
 use crate::wire::partial_success;
 
 /// Fold one `ExportTraceServiceRequest` and return the encoded response.
-pub(crate) fn ingest(engine: &Engine, request: &[u8]) -> Result<Vec<u8>> {
-    let limit = engine.limits.request_bytes;
+pub(crate) fn ingest(state: &State, request: &[u8]) -> Result<Vec<u8>> {
+    let limit = state.limits.request_bytes;
     if request.len() > limit {
         return Err(Error::TooLarge { bytes: request.len(), limit });
     }
-    let mut batch = engine.scratch.take(&engine.plan);
-    let outcome = fold(engine, request, &mut batch);
-    engine.scratch.give_back(batch);
+    let mut batch = state.scratch.take(&state.plan);
+    let outcome = fold(state, request, &mut batch);
+    state.scratch.give_back(batch);
     outcome
 }
 
-fn fold(engine: &Engine, request: &[u8], batch: &mut Batch) -> Result<Vec<u8>> {
-    let now_ns = engine.clock.now_ns();
-    let latest_ns = now_ns.saturating_add(engine.future_skew_ns);
-    batch.decode(request, Context { plan: &engine.plan, values: &engine.values, latest_ns })?;
+fn fold(state: &State, request: &[u8], batch: &mut Batch) -> Result<Vec<u8>> {
+    let now_ns = state.clock.now_ns();
+    let latest_ns = now_ns.saturating_add(state.future_skew_ns);
+    batch.decode(request, Context { plan: &state.plan, values: &state.values, latest_ns })?;
     let newest_ns = batch.newest_ns;
-    let verdict = engine.sequence.admit(now_ns, newest_ns, || batch.resolve(&engine.plan));
-    apply(engine, batch, &verdict);
+    let verdict = state.sequence.admit(now_ns, newest_ns, || batch.resolve(&state.plan));
+    apply(state, batch, &verdict);
     settle(batch, &verdict);
-    engine.ledger.book(&batch.accounts);
+    state.ledger.book(&batch.accounts);
     Ok(respond(&batch.accounts.total()))
 }
 
 /// Fold the batch into windows and budgets. Commutative: the verdict has decided the rest.
-fn apply(engine: &Engine, batch: &mut Batch, verdict: &Verdict<'_>) {
-    let plan = &engine.plan;
+fn apply(state: &State, batch: &mut Batch, verdict: &Verdict<'_>) {
+    let plan = &state.plan;
     let (views, objectives) = batch.groups.split_at(plan.views.len());
     for (groups, view) in views.iter().zip(&plan.views) {
         let rows = Rows {
@@ -46,7 +46,7 @@ fn apply(engine: &Engine, batch: &mut Batch, verdict: &Verdict<'_>) {
             horizon_ns: verdict.horizon_ns,
         };
         let late = view.windows.apply(&rows, verdict.sealed, &mut batch.by_shard);
-        engine.stats.add_digest_late(late);
+        state.stats.add_digest_late(late);
     }
     let horizon_s = verdict.horizon_ns.div_euclid(SECOND_NS);
     for (groups, grouped) in objectives.iter().zip(&plan.objectives) {

@@ -20,6 +20,7 @@ mod sequence;
 mod series;
 pub mod signal;
 mod sli;
+mod state;
 mod stats;
 mod value;
 mod view;
@@ -31,19 +32,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::RecordBatch;
 use parking_lot::Mutex;
-use serde_json::json;
 
-use crate::batch::Batch;
-use crate::clock::{Clock, SECOND_NS};
-use crate::config::{Config, Limits};
+use crate::clock::Clock;
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::folder::Folder;
-use crate::ledger::Ledger;
-use crate::sequence::Sequencer;
-use crate::stats::Stats;
-use crate::value::Values;
-use crate::view::Plan;
-use crate::window::BUCKET_S;
+use crate::state::State;
 
 /// The measures and dimensions that exist, with units, as JSON.
 #[must_use]
@@ -51,34 +45,9 @@ pub fn signals() -> Vec<u8> {
     query::signals().to_string().into_bytes()
 }
 
-/// Scratch batches: as many as requests were ever decoded at once.
-#[derive(Default)]
-struct Scratch(Mutex<Vec<Batch>>);
-
-impl Scratch {
-    /// The last one given back: its caches are the warmest.
-    fn take(&self, plan: &Plan) -> Batch {
-        self.0.lock().pop().unwrap_or_else(|| Batch::new(plan))
-    }
-
-    fn give_back(&self, batch: Batch) {
-        self.0.lock().push(batch);
-    }
-}
-
 /// Everything behind the receiver. Safe to share between threads.
 pub struct Engine {
-    plan: Plan,
-    values: Values,
-    limits: Limits,
-    future_skew_ns: i64,
-    clock: Arc<dyn Clock>,
-    sequence: Sequencer,
-    ledger: Ledger,
-    stats: Stats,
-    scratch: Scratch,
-    /// Bucket number sealing has reached; one sealer at a time.
-    sealed: Mutex<Option<i64>>,
+    state: State,
     closed: AtomicBool,
     folder: Mutex<Option<Folder>>,
 }
@@ -91,23 +60,10 @@ impl Engine {
     /// [`Error::Config`] or [`Error::Unknown`] where a section names what the
     /// core does not have; [`Error::FolderInUse`]; [`Error::Folder`].
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
-        // Keyed by when and where we started: enough against strings chosen beforehand.
-        let seed = clock.now_ns().cast_unsigned() ^ u64::from(std::process::id()).rotate_left(32);
-        let limits = config.limits.clone();
-        let values = Values::new(limits.dimension_values, limits.dimension_bytes, seed);
         Ok(Self {
-            plan: Plan::new(config, &values)?,
-            values,
-            future_skew_ns: (config.window.future_skew_s * SECOND_NS as f64) as i64,
-            clock,
-            sequence: Sequencer::new(&config.window),
-            ledger: Ledger::new(limits.sources),
-            limits,
-            stats: Stats::default(),
-            scratch: Scratch::default(),
-            sealed: Mutex::new(None),
-            closed: AtomicBool::new(false),
             folder: Mutex::new(Some(Folder::take(&config.data_dir)?)),
+            state: State::new(config, clock)?,
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -123,18 +79,18 @@ impl Engine {
     /// request was counted as refused. [`Error::Closed`].
     pub fn ingest_traces(&self, request: &[u8]) -> Result<Vec<u8>> {
         self.check_open()?;
-        let outcome = ingest::ingest(self, request);
+        let outcome = ingest::ingest(&self.state, request);
         match &outcome {
-            Ok(_) => self.stats.accept(request.len()),
-            Err(Error::TooLarge { .. }) => self.stats.refuse("too_large"),
-            Err(_) => self.stats.refuse("malformed"),
+            Ok(_) => self.state.stats.accept(request.len()),
+            Err(Error::TooLarge { .. }) => self.state.stats.refuse("too_large"),
+            Err(_) => self.state.stats.refuse("malformed"),
         }
         outcome
     }
 
     /// Count a request that was refused before its bytes reached the core.
     pub fn count_refused_request(&self, reason: &str) {
-        self.stats.refuse(reason);
+        self.state.stats.refuse(reason);
     }
 
     /// Move the idle watermark and seal what it passed. Meant for once a second.
@@ -144,16 +100,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn tick(&self) -> Result<()> {
         self.check_open()?;
-        self.sequence.tick(self.clock.now_ns());
-        let mut sealed = self.sealed.lock();
-        if let Some(through) = self.sequence.settled()
-            && *sealed < Some(through)
-        {
-            for view in &self.plan.views {
-                view.windows.seal(*sealed, through);
-            }
-            *sealed = Some(through);
-        }
+        self.state.seal();
         Ok(())
     }
 
@@ -164,7 +111,7 @@ impl Engine {
     /// [`Error::Unknown`] lists what exists; [`Error::Request`] says the range.
     pub fn query(&self, request_json: &str) -> Result<Vec<u8>> {
         self.check_open()?;
-        query::query(self, request_json)
+        query::query(&self.state, request_json)
     }
 
     /// Views with their series, as JSON.
@@ -174,7 +121,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn series(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(query::series(self).to_string().into_bytes())
+        Ok(query::series(&self.state).to_string().into_bytes())
     }
 
     /// Measures with units and counts, and dimensions, as JSON.
@@ -184,7 +131,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn measures(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(query::measures(self).to_string().into_bytes())
+        Ok(query::measures(&self.state).to_string().into_bytes())
     }
 
     /// Every event accounted for, as JSON.
@@ -194,7 +141,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn ledger(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(self.ledger.to_json(&self.values).to_string().into_bytes())
+        Ok(self.state.ledger.to_json(&self.state.values).to_string().into_bytes())
     }
 
     /// State of every objective and group, as JSON.
@@ -204,7 +151,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn slos(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(query::slos(self).to_string().into_bytes())
+        Ok(query::slos(&self.state).to_string().into_bytes())
     }
 
     /// Numbers behind `/metrics`, as JSON.
@@ -214,12 +161,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn stats(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        let time = self.sequence.event_time();
-        let mut shown = self.stats.to_json();
-        shown["watermark_s"] = json!(time.watermark_ns.map(|ns| ns as f64 / SECOND_NS as f64));
-        shown["batches"] = json!(time.batches);
-        query::add_footprint(self, &mut shown);
-        Ok(shown.to_string().into_bytes())
+        Ok(query::stats(&self.state).to_string().into_bytes())
     }
 
     /// Sealed minutes that start in [`start_s`, `end_s`), Unix seconds, as one record batch.
@@ -229,16 +171,13 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn rollup(&self, start_s: i64, end_s: i64) -> Result<RecordBatch> {
         self.check_open()?;
-        Ok(rollup::rollup(self, start_s, end_s))
+        Ok(rollup::rollup(&self.state, start_s, end_s))
     }
 
     /// [first, last) of the sealed minutes still held, Unix seconds.
     #[must_use]
     pub fn sealed_range(&self) -> Option<(i64, i64)> {
-        let through = (*self.sealed.lock())?;
-        let last = (through * BUCKET_S).div_euclid(60) * 60;
-        let held = self.plan.views.iter().filter_map(|view| view.windows.oldest_sealed_minute());
-        held.min().map(|first| (first, last)).filter(|(first, last)| first < last)
+        rollup::sealed_range(&self.state)
     }
 
     /// Refuse further calls with [`Error::Closed`] and release the data folder.

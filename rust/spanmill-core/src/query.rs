@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
-use crate::Engine;
 use crate::clock::{SECOND_NS, rfc3339};
 use crate::convention::describe;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
+use crate::state::State;
 use crate::value::ValueId;
 use crate::view::{Grouping, View, dimension, measure};
 use crate::window::{BUCKET_S, REACH_S, SeriesWindows, Slice, snap};
@@ -44,31 +44,31 @@ struct Asked<'a> {
 }
 
 /// Answer a query, JSON in and out.
-pub(crate) fn query(engine: &Engine, request: &str) -> Result<Vec<u8>> {
+pub(crate) fn query(state: &State, request: &str) -> Result<Vec<u8>> {
     let query: Query =
         serde_json::from_str(request).map_err(|error| Error::Request(error.to_string()))?;
     if let Some(q) = query.q.iter().find(|q| !(0.0..=1.0).contains(*q)) {
         return Err(Error::Request(format!("q = {q} is not a rank between 0 and 1")));
     }
-    let asked = understand(engine, &query)?;
-    let groups = gather(engine, &asked);
+    let asked = understand(state, &query)?;
+    let groups = gather(state, &asked);
     let series: Vec<Json> = groups
         .into_iter()
         .filter_map(|(key, group)| answer(&asked, &key, &group, &query.q))
         .collect();
-    Ok(envelope(engine, &asked, series).to_string().into_bytes())
+    Ok(envelope(state, &asked, series).to_string().into_bytes())
 }
 
-fn understand<'a>(engine: &'a Engine, query: &Query) -> Result<Asked<'a>> {
+fn understand<'a>(state: &'a State, query: &Query) -> Result<Asked<'a>> {
     let wanted = measure(&query.measure)?;
     let by: Vec<Dimension> = query.by.iter().map(|name| dimension(name)).collect::<Result<_>>()?;
     let filtered: Vec<Dimension> =
         query.conditions.iter().map(|(name, _)| dimension(name)).collect::<Result<_>>()?;
     let dimensions: Vec<Dimension> = by.iter().chain(&filtered).copied().collect();
-    let view = choose_view(engine, query.view.as_deref(), wanted, &dimensions)?;
+    let view = choose_view(state, query.view.as_deref(), wanted, &dimensions)?;
     let place = |d: &Dimension| view.grouping.dimensions.iter().position(|mine| mine == d);
     let conditions = query.conditions.iter().zip(&filtered).map(|((_, accepted), d)| {
-        let ids = accepted.iter().filter_map(|text| engine.values.find(text)).collect();
+        let ids = accepted.iter().filter_map(|text| state.values.find(text)).collect();
         place(d).map(|place| (place, ids))
     });
     Ok(Asked {
@@ -77,18 +77,18 @@ fn understand<'a>(engine: &'a Engine, query: &Query) -> Result<Asked<'a>> {
         place: view.measures.iter().position(|m| *m == wanted).unwrap_or_default(),
         by: by.iter().filter_map(place).collect(),
         conditions: conditions.flatten().collect(),
-        window: window(engine, query)?,
+        window: window(state, query)?,
     })
 }
 
 /// The first view, or the named one, with the measure and every dimension asked for.
 fn choose_view<'a>(
-    engine: &'a Engine,
+    state: &'a State,
     name: Option<&str>,
     measure: Measure,
     dimensions: &[Dimension],
 ) -> Result<&'a View> {
-    let views = &engine.plan.views;
+    let views = &state.plan.views;
     if let Some(name) = name
         && !views.iter().any(|view| view.name == name)
     {
@@ -118,7 +118,7 @@ fn offer(view: &View) -> String {
 }
 
 /// The window in seconds: whole buckets, then outward to what is still held.
-fn window(engine: &Engine, query: &Query) -> Result<(i64, i64)> {
+fn window(state: &State, query: &Query) -> Result<(i64, i64)> {
     let length = query.window_s;
     let whole = (length / BUCKET_S as f64).round() * BUCKET_S as f64;
     if length < BUCKET_S as f64 || whole != length {
@@ -127,14 +127,14 @@ fn window(engine: &Engine, query: &Query) -> Result<(i64, i64)> {
             "window of {length} s is not a multiple of {BUCKET_S} s; the nearest is {nearest} s"
         )));
     }
-    let time = engine.sequence.event_time();
-    let latest = engine.clock.now_ns().max(time.newest_ns.unwrap_or(i64::MIN));
+    let time = state.sequence.event_time();
+    let latest = state.clock.now_ns().max(time.newest_ns.unwrap_or(i64::MIN));
     let end_ns = query.end_ns.unwrap_or(latest + 1);
     let bucket_ns = BUCKET_S * SECOND_NS;
     let end = end_ns.div_euclid(bucket_ns) * BUCKET_S
         + if end_ns.rem_euclid(bucket_ns) > 0 { BUCKET_S } else { 0 };
     let start = end - whole as i64;
-    let through = (*engine.sealed.lock()).map_or(start, |bucket| bucket * BUCKET_S);
+    let through = (*state.sealed.lock()).map_or(start, |bucket| bucket * BUCKET_S);
     let (start, end) = snap(start, end, through);
     if start < through - REACH_S {
         let first = rfc3339((through - REACH_S) * SECOND_NS).unwrap_or_default();
@@ -153,7 +153,7 @@ struct Group {
     late: u64,
 }
 
-fn gather(engine: &Engine, asked: &Asked<'_>) -> BTreeMap<Vec<Option<String>>, Group> {
+fn gather(state: &State, asked: &Asked<'_>) -> BTreeMap<Vec<Option<String>>, Group> {
     let identities = asked.view.grouping.identities.read();
     let matching: Vec<(u32, Vec<ValueId>)> = (0..identities.len() as u32)
         .map(|series| (series, identities.tuple(series)))
@@ -169,7 +169,7 @@ fn gather(engine: &Engine, asked: &Asked<'_>) -> BTreeMap<Vec<Option<String>>, G
         group.late += late;
     }
     // Sorted by name: ids depend on who came first, answers must not.
-    let text = |id: &ValueId| engine.values.text(*id).map(|text| text.as_ref().to_owned());
+    let text = |id: &ValueId| state.values.text(*id).map(|text| text.as_ref().to_owned());
     groups.into_iter().map(|(key, group)| (key.iter().map(text).collect(), group)).collect()
 }
 
@@ -192,9 +192,9 @@ fn answer(asked: &Asked<'_>, key: &[Option<String>], group: &Group, qs: &[f64]) 
     }))
 }
 
-fn envelope(engine: &Engine, asked: &Asked<'_>, series: Vec<Json>) -> Json {
+fn envelope(state: &State, asked: &Asked<'_>, series: Vec<Json>) -> Json {
     let (start, end) = asked.window;
-    let sealed = (*engine.sealed.lock()).map_or(i64::MIN, |bucket| bucket * BUCKET_S);
+    let sealed = (*state.sealed.lock()).map_or(i64::MIN, |bucket| bucket * BUCKET_S);
     let info = asked.measure.info();
     json!({
         "measure": info.name, "unit": info.unit.code(), "view": asked.view.name,
@@ -202,28 +202,28 @@ fn envelope(engine: &Engine, asked: &Asked<'_>, series: Vec<Json>) -> Json {
             "start": rfc3339(start * SECOND_NS), "end": rfc3339(end * SECOND_NS),
             "open": end > sealed,
         },
-        "watermark": engine.sequence.event_time().watermark_ns.and_then(rfc3339),
+        "watermark": state.sequence.event_time().watermark_ns.and_then(rfc3339),
         "series": series,
     })
 }
 
 /// Dimension names and values of one identity; absent ones left out.
-pub(crate) fn dims(engine: &Engine, grouping: &Grouping, tuple: &[ValueId]) -> Map<String, Json> {
+pub(crate) fn dims(state: &State, grouping: &Grouping, tuple: &[ValueId]) -> Map<String, Json> {
     let named = grouping.dimensions.iter().zip(tuple).filter_map(|(dimension, id)| {
-        let text = engine.values.text(*id)?;
+        let text = state.values.text(*id)?;
         Some((dimension.info().name.to_owned(), json!(&*text)))
     });
     named.collect()
 }
 
 /// Views with their series.
-pub(crate) fn series(engine: &Engine) -> Json {
-    let views = engine.plan.views.iter().map(|view| {
+pub(crate) fn series(state: &State) -> Json {
+    let views = state.plan.views.iter().map(|view| {
         let identities = view.grouping.identities.read();
         let series: Vec<Json> = (0..identities.len() as u32)
             .map(|id| {
                 let events = view.windows.with(id, |windows| windows.events).unwrap_or(0);
-                json!({ "id": id, "dims": dims(engine, &view.grouping, identities.tuple(id)), "count": events })
+                json!({ "id": id, "dims": dims(state, &view.grouping, identities.tuple(id)), "count": events })
             })
             .collect();
         let names = |known: Vec<&'static str>| json!(known);
@@ -258,12 +258,12 @@ fn registry() -> Json {
 }
 
 /// The registry, with the views that keep each measure and the values taken since the start.
-pub(crate) fn measures(engine: &Engine) -> Json {
+pub(crate) fn measures(state: &State) -> Json {
     let mut shown = registry();
     let Some(list) = shown["measures"].as_array_mut() else { return shown };
     for (entry, info) in list.iter_mut().zip(MEASURES) {
         let views: Vec<&View> =
-            engine.plan.views.iter().filter(|view| view.measures.contains(&info.measure)).collect();
+            state.plan.views.iter().filter(|view| view.measures.contains(&info.measure)).collect();
         entry["views"] = json!(views.iter().map(|view| &*view.name).collect::<Vec<_>>());
         let taken = |view: &&View| {
             let place = view.measures.iter().position(|m| *m == info.measure)?;
@@ -275,46 +275,51 @@ pub(crate) fn measures(engine: &Engine) -> Json {
     shown
 }
 
-/// State of every objective, a row a group.
-pub(crate) fn slos(engine: &Engine) -> Json {
-    let now_ns = engine.clock.now_ns();
-    let newest_ns = engine.sequence.event_time().newest_ns;
+/// State of every objective: a row for all its events, then one a group.
+pub(crate) fn slos(state: &State) -> Json {
+    let now_ns = state.clock.now_ns();
+    let newest_ns = state.sequence.event_time().newest_ns;
     let mut rows = Vec::new();
-    for grouped in &engine.plan.objectives {
+    for grouped in &state.plan.objectives {
+        let mut row = |group: Option<usize>, dims: Map<String, Json>| {
+            let mut shown = grouped.objective.state(group, newest_ns, now_ns);
+            shown["group"] = Json::Object(dims);
+            rows.push(shown);
+        };
+        row(None, Map::new());
         let identities = grouped.grouping.identities.read();
-        // An ungrouped objective exists before its first event; groups come with theirs.
-        let ungrouped = grouped.grouping.dimensions.is_empty();
-        let groups = grouped.objective.group_count().max(usize::from(ungrouped));
-        for group in 0..groups {
-            let known = group < identities.len();
-            let tuple = if known { identities.tuple(group as u32) } else { &[] };
-            let mut state = grouped.objective.state(group, newest_ns, now_ns);
-            state["group"] = Json::Object(dims(engine, &grouped.grouping, tuple));
-            rows.push(state);
+        for group in 0..grouped.objective.group_count() {
+            let tuple = identities.tuple(group as u32);
+            row(Some(group), dims(state, &grouped.grouping, tuple));
         }
     }
     Json::Array(rows)
 }
 
-/// Add series, overflow and memory to the counters.
-pub(crate) fn add_footprint(engine: &Engine, shown: &mut Json) {
+/// The core's counters, where event time stands, series, overflow and memory.
+pub(crate) fn stats(state: &State) -> Json {
+    let time = state.sequence.event_time();
+    let mut shown = state.stats.to_json();
+    shown["watermark_s"] = json!(time.watermark_ns.map(|ns| ns as f64 / SECOND_NS as f64));
+    shown["batches"] = json!(time.batches);
     let mut series = Map::new();
     let mut overflow = Map::new();
     let (mut open, mut sealed, mut bytes) = (0, 0, 0);
-    for view in &engine.plan.views {
+    for view in &state.plan.views {
         let identities = view.grouping.identities.read();
         let _ = series.insert(view.name.clone(), json!(identities.len()));
         let _ = overflow.insert(view.name.clone(), Json::Object(overflowed(view, &identities)));
         let held = view.windows.footprint();
         (open, sealed, bytes) = (open + held.0, sealed + held.1, bytes + held.2);
     }
-    bytes += engine.plan.objectives.iter().map(|o| o.objective.heap_bytes()).sum::<usize>();
+    bytes += state.plan.objectives.iter().map(|o| o.objective.heap_bytes()).sum::<usize>();
     shown["series"] = Json::Object(series);
     shown["overflow"] = Json::Object(overflow);
     shown["open_buckets"] = json!(open);
     shown["sealed_buckets"] = json!(sealed);
     shown["memory_bytes"] = json!(bytes);
-    shown["events"] = engine.ledger.to_json(&engine.values);
+    shown["events"] = state.ledger.to_json(&state.values);
+    shown
 }
 
 /// Events whose series had a dimension collapsed, by that dimension.

@@ -9,10 +9,11 @@ use arrow_array::{ArrayRef, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Fields, Schema};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::Engine;
 use crate::digest::Digest;
 use crate::signal::Dimension;
+use crate::state::State;
 use crate::view::View;
+use crate::window::BUCKET_S;
 
 const MINUTE_S: i32 = 60;
 
@@ -34,12 +35,20 @@ impl Row<'_> {
     }
 }
 
+/// [first, last) of the sealed minutes still held, Unix seconds.
+pub(crate) fn sealed_range(state: &State) -> Option<(i64, i64)> {
+    let through = (*state.sealed.lock())? * BUCKET_S;
+    let last = through - through.rem_euclid(i64::from(MINUTE_S));
+    let held = state.plan.views.iter().filter_map(|view| view.windows.oldest_sealed_minute());
+    held.min().map(|first| (first, last)).filter(|(first, last)| first < last)
+}
+
 /// Export the sealed minutes that start in [`start_s`, `end_s`).
-pub(crate) fn rollup(engine: &Engine, start_s: i64, end_s: i64) -> RecordBatch {
-    let dimensions = table_dimensions(engine);
+pub(crate) fn rollup(state: &State, start_s: i64, end_s: i64) -> RecordBatch {
+    let dimensions = table_dimensions(state);
     let mut rows = Vec::new();
-    for view in &engine.plan.views {
-        collect(engine, view, &dimensions, (start_s, end_s), &mut rows);
+    for view in &state.plan.views {
+        collect(state, view, &dimensions, (start_s, end_s), &mut rows);
     }
     rows.sort_by(|a, b| {
         (a.view, a.measure, a.series_id, a.window_start_s).cmp(&(
@@ -53,16 +62,16 @@ pub(crate) fn rollup(engine: &Engine, start_s: i64, end_s: i64) -> RecordBatch {
 }
 
 /// Every dimension that some view has, in registry order.
-fn table_dimensions(engine: &Engine) -> Vec<Dimension> {
+fn table_dimensions(state: &State) -> Vec<Dimension> {
     let mut all: Vec<Dimension> =
-        engine.plan.views.iter().flat_map(|view| view.grouping.dimensions.clone()).collect();
+        state.plan.views.iter().flat_map(|view| view.grouping.dimensions.clone()).collect();
     all.sort_unstable();
     all.dedup();
     all
 }
 
 fn collect<'a>(
-    engine: &Engine,
+    state: &State,
     view: &'a View,
     dimensions: &[Dimension],
     (start_s, end_s): (i64, i64),
@@ -82,7 +91,7 @@ fn collect<'a>(
         let tuple = identities.tuple(series);
         let text = |dimension: &Dimension| {
             let at = view.grouping.dimensions.iter().position(|mine| mine == dimension)?;
-            engine.values.text(tuple[at])
+            state.values.text(tuple[at])
         };
         let dims: Arc<[Option<Arc<str>>]> = dimensions.iter().map(text).collect();
         let series_id = stable_id(&view.name, dimensions, &dims);

@@ -28,46 +28,64 @@ pub(crate) struct Tally {
     pub counts: Counts,
 }
 
+/// Counters of one objective.
+#[derive(Default)]
+struct Counters {
+    /// All events: exact however many groups there are.
+    total: CounterRing,
+    groups: Vec<CounterRing>,
+}
+
 /// One objective with the counters of its groups.
 pub(crate) struct Objective {
     pub config: ObjectiveConfig,
     pub sli: Box<dyn Sli>,
-    groups: Mutex<Vec<CounterRing>>,
+    counters: Mutex<Counters>,
 }
 
 impl Objective {
     pub(crate) fn new(config: ObjectiveConfig, sli: Box<dyn Sli>) -> Self {
-        Self { config, sli, groups: Mutex::default() }
+        Self { config, sli, counters: Mutex::default() }
     }
 
     /// Add a batch's tallies under one lock, but for seconds before the horizon.
     pub(crate) fn add(&self, tallies: &[Tally], horizon_s: i64) {
-        let mut groups = self.groups.lock();
+        let grouped = !self.config.group_by.is_empty();
+        let mut counters = self.counters.lock();
         for tally in tallies.iter().filter(|tally| tally.second >= horizon_s) {
-            let group = tally.group as usize;
-            if groups.len() <= group {
-                groups.resize_with(group + 1, CounterRing::default);
+            counters.total.add(tally.second, tally.counts);
+            if !grouped {
+                continue;
             }
-            groups[group].add(tally.second, tally.counts);
+            let group = tally.group as usize;
+            if counters.groups.len() <= group {
+                counters.groups.resize_with(group + 1, CounterRing::default);
+            }
+            counters.groups[group].add(tally.second, tally.counts);
         }
     }
 
-    /// Groups that have counters.
+    /// Groups that have counters; none where the objective is not grouped.
     pub(crate) fn group_count(&self) -> usize {
-        self.groups.lock().len()
+        self.counters.lock().groups.len()
     }
 
     /// Bytes held by the counters.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.groups.lock().iter().map(CounterRing::heap_bytes).sum()
+        let counters = self.counters.lock();
+        let groups: usize = counters.groups.iter().map(CounterRing::heap_bytes).sum();
+        counters.total.heap_bytes() + groups
     }
 
-    /// State of one group at event time `newest_ns`, as `GET /api/v1/slo` shows it.
+    /// State of all events, or of one group, at event time `newest_ns`, as `GET /api/v1/slo` shows it.
     ///
     /// Counts include the open second; burn is as of the last complete one.
-    pub(crate) fn state(&self, group: usize, newest_ns: Option<i64>, now_ns: i64) -> Json {
+    pub(crate) fn state(&self, group: Option<usize>, newest_ns: Option<i64>, now_ns: i64) -> Json {
         // Copied out: summing 30 days under the lock would hold up ingest.
-        let ring = self.groups.lock().get(group).cloned().unwrap_or_default();
+        let ring = {
+            let counters = self.counters.lock();
+            group.map_or(&counters.total, |group| &counters.groups[group]).clone()
+        };
         let objective = self.config.objective;
         let newest_s = newest_ns.map(|ns| ns.div_euclid(SECOND_NS));
         // Before the first event every window is empty wherever it lies.

@@ -15,11 +15,11 @@ use super::compress::Item;
 /// twentieth; a quarter leaves room for merges and gaps.
 const ERROR_SHARE: f64 = 0.25;
 
-/// Standard deviations allowed for what a histogram's bin forgot.
+/// Share of the heaviest bin that a rank inside a histogram bin may be off by.
 ///
-/// Ranks inside a bin were assumed even; those of independent values stray from
-/// that by the square root of their number, and the tail cannot hold more.
-const BIN_DEVIATIONS: f64 = 2.0;
+/// Values were taken to lie evenly in their bin; a density that falls to nothing
+/// across it is off by a quarter of them at most.
+const BIN_SHARE: f64 = 0.25;
 
 #[derive(Clone, Copy)]
 struct Knot {
@@ -30,7 +30,7 @@ struct Knot {
 /// Rank to key over one digest.
 pub(super) struct Curve {
     count: f64,
-    binned: bool,
+    heaviest_bin: f64,
     knots: Vec<Knot>,
     /// Ranks at or below each centroid, with its weight and purity.
     ends: Vec<(f64, f64, bool)>,
@@ -38,7 +38,7 @@ pub(super) struct Curve {
 
 impl Curve {
     /// From sorted centroids, not empty, whose weights sum to `count`.
-    pub(super) fn new(items: &[Item], count: u64, binned: bool) -> Self {
+    pub(super) fn new(items: &[Item], count: u64, heaviest_bin: u64) -> Self {
         let mut knots = Vec::with_capacity(items.len() + items.len() / 2);
         let mut ends = Vec::with_capacity(items.len());
         let mut before = 0.0;
@@ -53,7 +53,7 @@ impl Curve {
             before += weight;
             ends.push((before, weight, item.pure));
         }
-        Self { count: count as f64, binned, knots, ends }
+        Self { count: count as f64, heaviest_bin: heaviest_bin as f64, knots, ends }
     }
 
     /// Key at share `q` of the count, and the estimated rank error as a share.
@@ -80,7 +80,8 @@ impl Curve {
             .map(|(_, weight, _)| weight * ERROR_SHARE)
             .fold(1.0, f64::max);
         let tail = rank.min(self.count - rank).max(0.0);
-        let forgotten = if self.binned { BIN_DEVIATIONS * tail.sqrt() } else { 0.0 };
+        // Beyond the rank there are no more values than the tail to be wrong about.
+        let forgotten = (self.heaviest_bin * BIN_SHARE).min(tail * 0.5);
         loosest.max(forgotten) / self.count
     }
 

@@ -80,6 +80,11 @@ impl LogHistogram {
         items
     }
 
+    /// Values in the fullest bin.
+    pub(super) fn heaviest(&self) -> u64 {
+        self.bins.iter().map(|bin| u64::from(bin.count)).max().unwrap_or(0)
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.bins.capacity() * size_of::<Bin>()
     }

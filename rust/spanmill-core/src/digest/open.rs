@@ -116,7 +116,9 @@ impl OpenDigest {
                 keys.sort_unstable();
                 compressed(keys.iter().map(|&key| Item::tie(key, 1)).collect())
             }
-            Store::Histogram(histogram) => compressed(histogram.items()).with_bins(),
+            Store::Histogram(histogram) => {
+                compressed(histogram.items()).with_bins(histogram.heaviest())
+            }
         }
     }
 }

@@ -83,8 +83,8 @@ pub struct Digest {
     sum_nano: i128,
     min: f64,
     max: f64,
-    /// Some part came out of a histogram, which forgets ranks inside its bins.
-    binned: bool,
+    /// Values of the heaviest histogram bin, whose ranks were forgotten; parts add up.
+    heaviest_bin: u64,
     body: Body,
 }
 
@@ -96,12 +96,12 @@ impl Default for Digest {
 
 impl Digest {
     pub(super) fn new(count: u64, sum_nano: i128, min: f64, max: f64, body: Body) -> Self {
-        Self { count, sum_nano, min, max, binned: false, body }
+        Self { count, sum_nano, min, max, heaviest_bin: 0, body }
     }
 
     /// Say that a histogram held the values.
-    pub(super) fn with_bins(self) -> Self {
-        Self { binned: true, ..self }
+    pub(super) fn with_bins(self, heaviest_bin: u64) -> Self {
+        Self { heaviest_bin, ..self }
     }
 
     /// How many values.
@@ -193,7 +193,7 @@ impl Digest {
             merged.sum_nano += part.sum_nano;
             merged.min = merged.min.min(part.min);
             merged.max = merged.max.max(part.max);
-            merged.binned |= part.binned;
+            merged.heaviest_bin += part.heaviest_bin;
             match &part.body {
                 Body::Exact(exact) => values.extend_from_slice(exact),
                 centroids @ Body::Centroids { .. } => centroids.push_items(&mut items),
@@ -225,7 +225,7 @@ impl Digest {
             };
             return Some(qs.iter().map(|&q| at(q)).collect());
         }
-        let curve = Curve::new(&self.items(), self.count, self.binned);
+        let curve = Curve::new(&self.items(), self.count, self.heaviest_bin);
         let at = |q: f64| {
             let (key, rank_error) = curve.at(q);
             let value = if q <= 0.0 {

@@ -1,0 +1,80 @@
+//! What the paths of ingest, query and rollup share.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::batch::Batch;
+use crate::clock::{Clock, SECOND_NS};
+use crate::config::{Config, Limits};
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::sequence::Sequencer;
+use crate::stats::Stats;
+use crate::value::Values;
+use crate::view::Plan;
+
+/// Scratch batches: as many as requests were ever decoded at once.
+#[derive(Default)]
+pub(crate) struct Scratch(Mutex<Vec<Batch>>);
+
+impl Scratch {
+    /// The last one given back: its caches are the warmest.
+    pub(crate) fn take(&self, plan: &Plan) -> Batch {
+        self.0.lock().pop().unwrap_or_else(|| Batch::new(plan))
+    }
+
+    pub(crate) fn give_back(&self, batch: Batch) {
+        self.0.lock().push(batch);
+    }
+}
+
+/// Everything compiled, counted and kept.
+pub(crate) struct State {
+    pub plan: Plan,
+    pub values: Values,
+    pub limits: Limits,
+    pub future_skew_ns: i64,
+    pub clock: Arc<dyn Clock>,
+    pub sequence: Sequencer,
+    pub ledger: Ledger,
+    pub stats: Stats,
+    pub scratch: Scratch,
+    /// Bucket number sealing has reached; one sealer at a time.
+    pub sealed: Mutex<Option<i64>>,
+}
+
+impl State {
+    pub(crate) fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        // Keyed by when and where we started: enough against strings chosen beforehand.
+        let seed = clock.now_ns().cast_unsigned() ^ u64::from(std::process::id()).rotate_left(32);
+        let limits = config.limits.clone();
+        let values = Values::new(limits.dimension_values, limits.dimension_bytes, seed);
+        Ok(Self {
+            plan: Plan::new(config, &values)?,
+            values,
+            future_skew_ns: (config.window.future_skew_s * SECOND_NS as f64) as i64,
+            clock,
+            sequence: Sequencer::new(&config.window),
+            ledger: Ledger::new(limits.sources),
+            limits,
+            stats: Stats::default(),
+            scratch: Scratch::default(),
+            sealed: Mutex::new(None),
+        })
+    }
+
+    /// Move the idle watermark and seal what the watermark has passed.
+    pub(crate) fn seal(&self) {
+        self.sequence.tick(self.clock.now_ns());
+        let mut sealed = self.sealed.lock();
+        if let Some(through) = self.sequence.settled()
+            && *sealed < Some(through)
+        {
+            for view in &self.plan.views {
+                view.windows.seal(*sealed, through);
+            }
+            *sealed = Some(through);
+        }
+    }
+}
