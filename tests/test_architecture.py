@@ -31,13 +31,14 @@ SIBLINGS: Final = {1}
 
 RUST_LAYERS: Final = {
     0: {"clock", "error", "signal", "value"},
-    1: {"config", "digest", "folder", "ledger", "series", "wire"},
+    1: {"config", "digest", "folder", "ledger", "series", "stats", "wire"},
     2: {"convention", "sli", "window"},
     3: {"budget"},
     4: {"sequence", "view"},
     5: {"batch"},
-    6: {"ingest", "query", "rollup", "stats"},
-    7: {"lib"},
+    6: {"state"},
+    7: {"ingest", "query", "rollup"},
+    8: {"lib"},
 }
 """Modules of spanmill-core; one uses modules of a lower layer only."""
 

@@ -2,11 +2,13 @@
 
 from typing import final
 
+__all__ = ["Engine", "RollupStream", "build_info", "explain_traces", "signals"]
+
 def build_info() -> dict[str, str]:
     """Say how the core was built: `version`, `profile` (`release` or `debug`), `target`."""
 
 def signals() -> bytes:
-    """List the `measures` (with units) and `dimensions` the core knows, as JSON bytes."""
+    """List the `measures`, `dimensions` and `conventions` the core knows, as JSON bytes."""
 
 def explain_traces(request: bytes) -> bytes:
     """
@@ -25,7 +27,7 @@ class RollupStream:
 
 @final
 class Engine:
-    """Everything behind the receiver: windows, budgets and the ledger. Safe to share between threads."""
+    """Everything behind the receiver: windows, budgets, ledger. Threads may share it."""
 
     def __new__(cls, config_json: str) -> Engine:
         """
@@ -54,7 +56,7 @@ class Engine:
         """Count a request that was refused before its bytes reached the core."""
 
     def tick(self) -> None:
-        """Move the idle watermark, seal what it passed and retire what is too old. Once a second."""
+        """Move the idle watermark, seal what it passed, retire what is old. Once a second."""
 
     def query(self, request_json: str) -> bytes:
         """
@@ -84,7 +86,7 @@ class Engine:
         """Export the sealed minutes that start in [start_s, end_s), Unix seconds."""
 
     def sealed_range(self) -> tuple[int, int] | None:
-        """Give [first, last) of the sealed minutes still held, Unix seconds; None before the first."""
+        """Give [first, last) of the sealed minutes held, Unix seconds; None before the first."""
 
     def close(self) -> None:
         """Refuse further calls with `Closed` and release the data folder."""

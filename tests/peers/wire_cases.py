@@ -301,6 +301,7 @@ CORNERS: Final[dict[str, bytes]] = {
     "length of 4 GiB": b"\x0a\x80\x80\x80\x80\x10",
     "length wraps 64 bits": b"\x0a" + _LONG + b"\x01",
     "child longer than its parent, data follows": b"\x0a\x02\x12\x04" + bytes(8),
+    "spans cut inside a tag": delimited(1, delimited(2, b"\x12\x00\x80")),
     "varint of ten bytes, overflowing": in_value(b"\x18" + _LONG + b"\x7f"),
     "varint of eleven bytes": in_value(b"\x18" + _LONG + b"\xff\x01"),
     "int of one byte, half a field follows": in_value(b"\x18\x05\x08"),

@@ -283,6 +283,26 @@ def test_stalled_senders_delay_no_health_check(
     assert [b"", b""] == [one.call.result(timeout=10) for one in stalled]
 
 
+def test_watchers_come_and_go(rig: Rig) -> None:
+    """
+    Watchers that arrive while others leave never bring the listener to a halt, which they
+    do to gRPC's own health service; and a service nobody has is said to be unknown.
+    """
+    ask = health_pb2.HealthCheckRequest
+    leaving = rig.health.Watch(ask(), timeout=30)
+    for _ in range(100):
+        coming = rig.health.Watch(ask(service=TRACE_SERVICE), timeout=30)
+        leaving.cancel()
+        assert SERVING == next(coming).status
+        leaving = coming
+
+    unknown = next(rig.health.Watch(ask(service="nope"), timeout=30)).status
+    assert health_pb2.HealthCheckResponse.SERVICE_UNKNOWN == unknown
+    with pytest.raises(grpc.RpcError, match="NOT_FOUND"):
+        rig.health.Check(ask(service="nope"), timeout=30)
+    assert b"" == rig.export(good_request())
+
+
 def test_a_sender_that_gives_up_is_counted(rig: Rig, wait_until: Callable[..., None]) -> None:
     """A call whose message never arrives is counted as undelivered and holds nothing."""
     stalled = rig.stall()

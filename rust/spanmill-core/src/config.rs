@@ -83,8 +83,8 @@ pub struct ObjectiveConfig {
     pub name: String,
     /// One line for a person.
     pub description: String,
-    /// What makes an event good.
-    pub sli: SliConfig,
+    /// What makes an event good: `kind`, and what that kind takes.
+    pub sli: serde_json::Value,
     /// Which events.
     #[serde(rename = "where")]
     pub conditions: Vec<Condition>,
@@ -98,21 +98,6 @@ pub struct ObjectiveConfig {
     pub layer: String,
     /// Where to read what to do; empty where none was named.
     pub runbook: String,
-}
-
-/// Service-level indicator.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum SliConfig {
-    /// Good is a measure below a threshold, in the measure's unit.
-    Latency {
-        /// The measure.
-        measure: String,
-        /// The threshold.
-        below: f64,
-    },
-    /// Good is a span that did not fail.
-    Errors,
 }
 
 /// Bounds on everything that grows.

@@ -96,6 +96,10 @@ fn slot_of(slots: &Slots, dimension: Dimension) -> usize {
     slots.dimension(dimension).expect("every configured dimension was given a slot")
 }
 
+fn place_of(slots: &Slots, measure: Measure) -> usize {
+    slots.measure(measure).expect("every configured measure was given a slot")
+}
+
 fn dimensions(names: &[String]) -> Result<Vec<Dimension>> {
     names.iter().map(|name| dimension(name)).collect()
 }
@@ -163,10 +167,7 @@ impl View {
         }
         let measures: Vec<Measure> =
             config.measures.iter().map(|name| measure(name)).collect::<Result<_>>()?;
-        let places = measures
-            .iter()
-            .map(|m| slots.measure(*m).expect("every configured measure was given a slot"))
-            .collect();
+        let places = measures.iter().map(|m| place_of(slots, *m)).collect();
         let dimensions = dimensions(&config.dimensions)?;
         Ok(Self {
             name: config.name.clone(),
@@ -192,7 +193,7 @@ impl GroupedObjective {
             )));
         }
         let group_by = dimensions(&config.group_by)?;
-        let sli = sli::build(&config.sli, |measure| slots.measure(measure))?;
+        let sli = sli::build(&config.sli, &|measure| place_of(slots, measure))?;
         Ok(Self {
             grouping: Grouping::new(&config.conditions, group_by, limit, slots, values)?,
             objective: Objective::new(config.clone(), sli),

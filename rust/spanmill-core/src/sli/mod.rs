@@ -1,13 +1,29 @@
 //! Service-level indicators: is this event good, bad, or not its concern?
 //!
-//! A kind is one file and one arm in [`build`].
+//! A kind is one file with its [`Kind`], and one line in [`KINDS`].
 
 mod errors;
 mod latency;
 
-use crate::config::SliConfig;
-use crate::error::Result;
-use crate::signal::Measure;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use crate::error::{Error, Result};
+use crate::signal::{Measure, known};
+
+/// Every kind of indicator.
+const KINDS: &[Kind] = &[errors::KIND, latency::KIND];
+
+/// Place of a measure in an event.
+pub(crate) type Slot<'a> = &'a dyn Fn(Measure) -> usize;
+
+/// One kind of indicator: how its part of an objective file is read.
+struct Kind {
+    name: &'static str,
+    /// Measures it needs filled.
+    measures: fn(&Json) -> Result<Vec<Measure>>,
+    build: fn(&Json, Slot<'_>) -> Result<Box<dyn Sli>>,
+}
 
 /// What an indicator may look at.
 pub(crate) struct Event<'a> {
@@ -24,22 +40,51 @@ pub(crate) trait Sli: Send + Sync {
 }
 
 /// Measures that an indicator needs filled.
-pub(crate) fn measures(config: &SliConfig) -> Result<Vec<Measure>> {
-    match config {
-        SliConfig::Latency { measure, .. } => latency::measure(measure).map(|m| vec![m]),
-        SliConfig::Errors => Ok(Vec::new()),
-    }
+pub(crate) fn measures(config: &Json) -> Result<Vec<Measure>> {
+    (kind(config)?.measures)(config)
 }
 
-/// Compile an indicator; `slot` gives the place of a measure.
-pub(crate) fn build(
-    config: &SliConfig,
-    slot: impl Fn(Measure) -> Option<usize>,
-) -> Result<Box<dyn Sli>> {
-    match config {
-        SliConfig::Latency { measure, below } => {
-            Ok(Box::new(latency::Latency::new(slot(latency::measure(measure)?), *below)))
-        }
-        SliConfig::Errors => Ok(Box::new(errors::Errors)),
+/// Compile an indicator.
+pub(crate) fn build(config: &Json, slot: Slot<'_>) -> Result<Box<dyn Sli>> {
+    (kind(config)?.build)(config, slot)
+}
+
+fn kind(config: &Json) -> Result<&'static Kind> {
+    let name = config["kind"].as_str().unwrap_or_default();
+    KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| Error::Unknown {
+        what: "SLI kind",
+        name: name.to_owned(),
+        known: known(KINDS.iter().map(|kind| kind.name)),
+    })
+}
+
+/// Parameters of a kind, `kind` itself left out; unknown ones are refused.
+fn parameters<T: DeserializeOwned>(config: &Json) -> Result<T> {
+    let mut given = config.clone();
+    let _ = given.as_object_mut().and_then(|object| object.remove("kind"));
+    T::deserialize(given).map_err(|error| Error::Config(format!("sli: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Kinds have names of their own, and an unknown one is refused with those there are.
+    #[test]
+    fn kinds_are_told_apart() {
+        let mut names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+        names.dedup();
+        assert_eq!(KINDS.len(), names.len());
+        let error = measures(&json!({"kind": "latencies"})).expect_err("unknown");
+        assert!(error.to_string().contains("errors, latency"), "{error}");
+    }
+
+    /// A parameter that the kind does not take is refused by name.
+    #[test]
+    fn unknown_parameters_are_refused() {
+        let error = measures(&json!({"kind": "errors", "below": 1})).expect_err("unknown");
+        assert!(error.to_string().contains("below"), "{error}");
     }
 }
