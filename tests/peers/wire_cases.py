@@ -107,13 +107,14 @@ class CaseMaker:
         self._earlier: list[bytes] = [b""]
 
     def cases(self) -> Iterator[bytes]:
-        """Yield one grown request, then a handful of its mutants, for ever."""
+        """Yield one grown request, a handful of its mutants and one near miss, for ever."""
         while True:
             self._odd = self._random.choice((0.0, 0.0, 0.01, 0.05))
             grown = self._message("request", 0)
             yield grown
             for _ in range(4):
                 yield self._mutant(grown)
+            yield in_span(delimited(9, self._nearly_usual_attribute()))
             self._earlier.append(grown)
             del self._earlier[:-20]
 
@@ -161,26 +162,24 @@ class CaseMaker:
         return body
 
     def _usual_attribute(self, depth: int) -> bytes:
-        """
-        Make the layout every sender writes, or one a byte away from it.
-
-        A decoder has a short way for it, and must know when it does not apply.
-        """
+        """Make the layout that every sender writes."""
         number, kind = self._random.choice(SHAPES["any_value"])
         value = self._field(number, kind, depth + 2)
-        attribute = delimited(1, self._random.choice(TEXTS)) + delimited(2, value)
-        if self._below(4):
-            return attribute
-        near = bytearray(attribute)
-        at = len(near) - 1 - self._below(min(len(near), 6))
+        return delimited(1, self._random.choice(TEXTS)) + delimited(2, value)
+
+    def _nearly_usual_attribute(self) -> bytes:
+        """
+        Make an attribute a byte away from the usual layout.
+
+        A decoder has a short way for that layout, and must know when it does not apply.
+        """
         if self._below(2):
-            near[at] = self._below(256)
-        else:
-            # One byte more inside the value, its length true again.
-            near = bytearray(attribute[: len(attribute) - len(value) - 1])
-            near.append(min(len(value) + 1, 127))
-            near += value + bytes([self._below(256)])
-        return bytes(near)
+            near = bytearray(self._usual_attribute(4))
+            near[-1 - self._below(min(len(near), 6))] = self._below(256)
+            return bytes(near)
+        number, kind = self._random.choice(SHAPES["any_value"])
+        value = self._field(number, kind, 6) + bytes([self._below(256)])
+        return delimited(1, b"k") + delimited(2, value)
 
     def _integer(self) -> int:
         if self._below(2):

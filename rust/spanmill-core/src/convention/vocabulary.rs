@@ -230,11 +230,23 @@ impl Vocabulary {
                 self.each(entry, |entry| take_number(entry, value.int() as f64, reading));
             }
             (Kind::String, Target::Text { .. }) => {
+                // An alias of what is filled already is not worth interning.
+                if self.fills_nothing(entry, reading) {
+                    return;
+                }
                 let id = reading.cache.id(value.bytes, reading.values);
                 self.each(entry, |entry| take_text(entry, id, reading));
             }
             _ => self.observe_rare(entry, value, reading),
         }
+    }
+
+    /// Whether an attribute that fills one dimension comes after one of better precedence.
+    #[inline]
+    fn fills_nothing(&self, entry: &Entry, reading: &Reading<'_>) -> bool {
+        let Target::Text { slot, marks_error: false } = entry.target else { return false };
+        let filled = |rank| rank >= reading.signals.dimension_rank[slot as usize];
+        entry.next == 0 && reading.rank(entry).is_none_or(filled)
     }
 
     /// A type that the signal is not usually sent in.
