@@ -249,6 +249,15 @@ def compare_chunk(chunk: int) -> Tally:
     return tally
 
 
+def span_count(data: bytes) -> int | None:
+    """Count the spans that protobuf finds in `data`; `None` when it refuses."""
+    fields = by_protobuf(PRUNED, data)
+    if fields is None:
+        return None
+    scopes = (scope for part in fields["resource_spans"] for scope in part["scope_spans"])
+    return sum(len(scope["spans"]) for scope in scopes)
+
+
 def _accepts(schema: type[Message], data: bytes) -> bool:
     try:
         schema.FromString(data)

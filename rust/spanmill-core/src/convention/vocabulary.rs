@@ -219,9 +219,18 @@ impl Vocabulary {
     }
 
     /// Take one attribute of a span.
+    ///
+    /// Only the look-up is inlined: it is small enough to vanish into the walker,
+    /// and half of all attributes end there.
     #[inline(always)]
     pub(crate) fn observe(&self, key: &[u8], value: Value<'_>, reading: &mut Reading<'_>) {
-        let Some(entry) = self.find(key) else { return };
+        if let Some(entry) = self.find(key) {
+            self.accept(entry, value, reading);
+        }
+    }
+
+    #[inline(never)]
+    fn accept(&self, entry: &Entry, value: Value<'_>, reading: &mut Reading<'_>) {
         match (value.kind, entry.target) {
             (Kind::Double, Target::Number { .. }) => {
                 self.each(entry, |entry| take_number(entry, value.double(), reading));

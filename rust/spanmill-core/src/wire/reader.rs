@@ -109,6 +109,18 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
+    /// Contents of the next field, if it has this tag and tag and length take a byte each.
+    #[inline(always)]
+    pub(super) fn short_bytes(&mut self, tag: u32) -> Option<&'a [u8]> {
+        let [first, length @ ..0x80, rest @ ..] = self.rest else { return None };
+        if u32::from(*first) != tag {
+            return None;
+        }
+        let (head, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.rest = rest;
+        Some(head)
+    }
+
     /// Pass over the field that `tag` announced.
     #[inline(never)]
     pub(super) fn skip(&mut self, tag: u32) -> Result<(), Fault> {

@@ -218,6 +218,10 @@ impl<'a> Span<'a> {
         let mut span = Self::default();
         let mut reader = Reader::new(message);
         loop {
+            // Most fields are attributes, and most attributes are short.
+            while let Some(pair) = reader.short_bytes(AT_ATTRIBUTE) {
+                key_value(pair, &mut attribute)?;
+            }
             match reader.tag()? {
                 END => break,
                 AT_ATTRIBUTE => key_value(reader.bytes()?, &mut attribute)?,
@@ -315,14 +319,25 @@ fn usual_layout(message: &[u8]) -> Option<(&[u8], Value<'_>)> {
         [0x0a, length, text @ ..] if usize::from(*length) == text.len() => {
             Value::text(Kind::String, text)
         }
-        [0x18, number @ ..0x80] => Value::scalar(Kind::Int, u64::from(*number)),
-        [0x18, low, high @ ..0x80] => {
-            Value::scalar(Kind::Int, u64::from(*low & 0x7f) | u64::from(*high) << 7)
-        }
+        [0x18, digits @ ..] => Value::scalar(Kind::Int, short_varint(digits)?),
+        [0x10, flag @ (0 | 1)] => Value::scalar(Kind::Bool, u64::from(*flag)),
         [0x21, bits @ ..] => Value::scalar(Kind::Double, u64::from_le_bytes(bits.try_into().ok()?)),
         _ => return None,
     };
     Some((key, value))
+}
+
+/// A varint of up to three bytes that fills `digits`.
+#[inline(always)]
+fn short_varint(digits: &[u8]) -> Option<u64> {
+    match *digits {
+        [a @ ..0x80] => Some(u64::from(a)),
+        [a @ 0x80..=0xff, b @ ..0x80] => Some(u64::from(a & 0x7f) | u64::from(b) << 7),
+        [a @ 0x80..=0xff, b @ 0x80..=0xff, c @ ..0x80] => {
+            Some(u64::from(a & 0x7f) | u64::from(b & 0x7f) << 7 | u64::from(c) << 14)
+        }
+        _ => None,
+    }
 }
 
 fn any_layout(message: &[u8]) -> Result<(&[u8], Value<'_>), Fault> {
