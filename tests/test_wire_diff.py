@@ -14,6 +14,9 @@ from tests.peers.wire_diff import Tally, compare_chunk, disagreement, span_count
 SAMPLE_CHUNKS = 20
 INGESTED_CASES = 5_000
 
+# A walker that runs for ever never comes back to Python: no signal would end it.
+pytestmark = pytest.mark.timeout(60, method="thread")
+
 
 @pytest.mark.parametrize("data", CORNERS.values(), ids=CORNERS.keys())
 def test_walker_agrees_on_every_corner_of_the_format(data: bytes) -> None:

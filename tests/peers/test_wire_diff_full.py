@@ -12,7 +12,7 @@ FIRST_CHUNK = 1_000_000
 """Far from the chunks of the bounded sample, so that the two never repeat each other."""
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(1800, method="thread")
 def test_walker_agrees_with_protobuf_on_a_million_cases() -> None:
     """
     On 10^6 random and mutated requests the walker accepts exactly what Google's

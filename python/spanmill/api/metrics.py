@@ -168,7 +168,7 @@ def _budgets(slos: list[Mapping[str, Any]]) -> Iterator[Metric]:
     )
     events = GaugeMetricFamily(
         "spanmill_slo_period_events",
-        "Events of the rolling period by verdict; falls as old ones leave.",
+        "Events of the rolling period by verdict; an empty group is all of them.",
         labels=[*labels, "verdict"],
     )
     left = GaugeMetricFamily(

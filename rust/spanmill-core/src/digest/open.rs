@@ -55,18 +55,34 @@ impl OpenDigest {
     /// Add values for all of which [`holds`] is true.
     pub fn add_all(&mut self, values: &[f64]) {
         self.count += values.len() as u64;
-        for &value in values {
-            debug_assert!(holds(value), "{value} has no key");
-            self.sum_nano += fixed_point(value);
-            self.min = self.min.min(value);
-            self.max = self.max.max(value);
-        }
+        values.chunks(CHUNK).for_each(|chunk| self.add_totals(chunk));
         match &mut self.store {
             Store::Raw(raw) => raw.extend_from_slice(values),
             Store::Keys(keys) => keys.extend(values.iter().map(|&v| key::of(v))),
             Store::Histogram(histogram) => add_as_keys(histogram, values),
         }
         self.promote();
+    }
+
+    /// Sum, minimum and maximum of at most [`CHUNK`] values, without a branch a value.
+    fn add_totals(&mut self, values: &[f64]) {
+        let mut sum = 0i64;
+        let mut large = false;
+        let (mut min, mut max) = (self.min, self.max);
+        for &value in values {
+            debug_assert!(holds(value), "{value} has no key");
+            let nano = value * NANO;
+            large |= nano.abs() >= ROUND_LIMIT;
+            sum = sum.wrapping_add(rounded(nano));
+            min = if value < min { value } else { min };
+            max = if value > max { value } else { max };
+        }
+        (self.min, self.max) = (min, max);
+        self.sum_nano += if large {
+            values.iter().map(|value| (value * NANO).round_ties_even() as i128).sum()
+        } else {
+            i128::from(sum)
+        };
     }
 
     fn promote(&mut self) {
@@ -124,8 +140,8 @@ impl OpenDigest {
 }
 
 fn add_as_keys(histogram: &mut LogHistogram, values: &[f64]) {
-    let mut keys = [0; 128];
-    for chunk in values.chunks(keys.len()) {
+    let mut keys = [0; CHUNK];
+    for chunk in values.chunks(CHUNK) {
         for (key, &value) in keys.iter_mut().zip(chunk) {
             *key = key::of(value);
         }
@@ -133,17 +149,16 @@ fn add_as_keys(histogram: &mut LogHistogram, values: &[f64]) {
     }
 }
 
-/// Adding and taking away 1.5·2^52 rounds to the nearest even integer, in two
-/// instructions that every CPU has; `round_ties_even` is a call below SSE 4.1.
+/// Values handled at once: their sum in nano-units fits an i64 below [`ROUND_LIMIT`].
+const CHUNK: usize = 256;
+/// First magnitude that [`rounded`] gets wrong.
+const ROUND_LIMIT: f64 = (1u64 << 51) as f64;
+/// Adding 1.5·2^52 leaves the nearest integer, ties to even, in the low bits.
 const ROUND: f64 = 1.5 * (1u64 << 52) as f64;
 
+/// The nearest integer to a number below [`ROUND_LIMIT`], with what every CPU has;
+/// `round_ties_even` is a library call below SSE 4.1.
 #[inline]
-fn fixed_point(value: f64) -> i128 {
-    let nano = value * NANO;
-    // i128 conversion is a library call: only for what needs it.
-    if nano.abs() < (1u64 << 51) as f64 {
-        i128::from(((nano + ROUND) - ROUND) as i64)
-    } else {
-        nano.round_ties_even() as i128
-    }
+fn rounded(nano: f64) -> i64 {
+    (nano + ROUND).to_bits().cast_signed().wrapping_sub(ROUND.to_bits().cast_signed())
 }

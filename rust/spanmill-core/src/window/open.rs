@@ -6,7 +6,7 @@ use crate::digest::{Digest, OpenDigest};
 ///
 /// One row is one cache line or two; spreading at once touches as many lines as
 /// there are measures, for every event.
-const ROWS_MAX: usize = 64;
+const ROWS_MAX: usize = 256;
 
 /// Events of one series and bucket: a short buffer of rows, then a digest per measure.
 pub(super) struct OpenBucket {
