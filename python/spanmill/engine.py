@@ -35,13 +35,13 @@ log = structlog.stdlib.get_logger(__name__)
 class WindowConfig(Section):
     """How event time is followed."""
 
-    lateness: Seconds = 60.0
-    """How far the watermark trails the newest event; digests take nothing older."""
+    lateness: Annotated[Seconds, Field(le=3600)] = 60.0
+    """How far the watermark trails the newest event; digests take nothing older. At most 1h."""
 
-    future_skew: Seconds = 5.0
+    future_skew: Annotated[Seconds, Field(le=3600)] = 5.0
     """How far ahead of our clock an event may end; any further and it is rejected."""
 
-    idle: Annotated[Seconds, Field(gt=0)] = 30.0
+    idle: Annotated[Seconds, Field(gt=0, le=86_400)] = 30.0
     """After this long without an event the watermark moves to the newest event."""
 
 

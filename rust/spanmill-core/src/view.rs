@@ -173,7 +173,7 @@ impl View {
             name: config.name.clone(),
             grouping: Grouping::new(&config.conditions, dimensions, limit, slots, values)?,
             measures,
-            windows: WindowStore::new(places),
+            windows: WindowStore::new(places, slots.measures.len()),
         })
     }
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::BUCKET_S;
 use super::series::{SeriesWindows, Slice};
 use crate::clock::SECOND_NS;
+use crate::signal::MEASURES;
 
 /// Enough that sealing a shard holds up ingest for a few milliseconds at most.
 const SHARDS: usize = 64;
@@ -66,15 +67,24 @@ impl ByShard {
 pub(crate) struct WindowStore {
     /// Slot of each measure in a batch's rows.
     slots: Vec<usize>,
+    /// The slots are all there are, in order: a row is copied as it stands.
+    takes_whole_rows: bool,
     /// Values taken since the start, by measure.
     values: Vec<AtomicU64>,
     shards: Vec<Mutex<Vec<SeriesWindows>>>,
 }
 
 impl WindowStore {
-    pub(crate) fn new(slots: Vec<usize>) -> Self {
+    /// For the measures at `slots` of rows that are `stride` wide.
+    pub(crate) fn new(slots: Vec<usize>, stride: usize) -> Self {
         let values = slots.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { slots, values, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        let takes_whole_rows = slots.iter().copied().eq(0..stride);
+        Self {
+            slots,
+            takes_whole_rows,
+            values,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
     }
 
     /// Fold a batch, one lock a shard; events in buckets before `sealed` are late.
@@ -82,7 +92,7 @@ impl WindowStore {
     /// Returns how many were late.
     pub(crate) fn apply(&self, rows: &Rows<'_>, sealed: i64, scratch: &mut ByShard) -> u64 {
         scratch.group(rows.series);
-        self.count_values(rows, scratch);
+        self.count_values(rows);
         let mut late = 0;
         for (number, shard) in self.shards.iter().enumerate() {
             let events = scratch.shard(number);
@@ -97,11 +107,16 @@ impl WindowStore {
         late
     }
 
-    fn count_values(&self, rows: &Rows<'_>, scratch: &ByShard) {
-        for (slot, total) in self.slots.iter().zip(&self.values) {
-            let value = |event: &&u32| rows.measures[**event as usize * rows.stride + slot];
-            let present = scratch.events.iter().filter(|event| !value(event).is_nan()).count();
-            let _ = total.fetch_add(present as u64, Ordering::Relaxed);
+    fn count_values(&self, rows: &Rows<'_>) {
+        let mut present = [0u64; MEASURES.len()];
+        let taken = rows.measures.chunks_exact(rows.stride).zip(rows.series);
+        for (row, _) in taken.filter(|(_, series)| **series != NOT_TAKEN) {
+            for (count, slot) in present.iter_mut().zip(&self.slots) {
+                *count += u64::from(!row[*slot].is_nan());
+            }
+        }
+        for (total, count) in self.values.iter().zip(present) {
+            let _ = total.fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -141,7 +156,11 @@ impl WindowStore {
             return u64::from(counted);
         }
         let row = &rows.measures[event * rows.stride..][..rows.stride];
-        shard[place].push(bucket, self.slots.iter().map(|slot| row[*slot]));
+        if self.takes_whole_rows {
+            shard[place].push(bucket, row.iter().copied());
+        } else {
+            shard[place].push(bucket, self.slots.iter().map(|slot| row[*slot]));
+        }
         0
     }
 

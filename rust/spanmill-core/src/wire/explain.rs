@@ -43,7 +43,7 @@ fn explain_resource(spans: &ResourceSpans<'_>) -> std::result::Result<Json, Faul
 }
 
 fn explain_scope(scope_spans: &ScopeSpans<'_>) -> std::result::Result<Json, Fault> {
-    let late = scope_spans.open()?.1.any(|span| span == Err(LATE_SCOPE));
+    let late = scope_spans.open()?.1.find(std::result::Result::is_err) == Some(Err(LATE_SCOPE));
     let (scope, spans) =
         if late { scope_spans.open_in_any_order()? } else { scope_spans.open()? };
     let name = hex(scope.name);

@@ -2,8 +2,11 @@
 
 use super::Fault;
 
-/// Groups nest this deep at most, as in Google's decoders.
+/// Messages and groups together nest this deep at most, as in Google's decoders.
 const DEPTH_MAX: u32 = 100;
+
+/// Tags and lengths are written in this many bytes at most, as in Google's decoders.
+const SHORT_VARINT: usize = 5;
 
 const TRUNCATED: Fault = Fault(&"ends inside a field");
 const LONG_VARINT: Fault = Fault(&"a varint is longer than 10 bytes");
@@ -34,12 +37,14 @@ pub(super) const fn tag(field: u32, wire_type: u32) -> u32 {
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
+    /// Messages around this one.
+    depth: u32,
 }
 
 impl<'a> Reader<'a> {
     #[inline]
-    pub(super) fn new(message: &'a [u8]) -> Self {
-        Self { rest: message }
+    pub(super) fn new(message: &'a [u8], depth: u32) -> Self {
+        Self { rest: message, depth }
     }
 
     /// The next tag, or [`END`] of the message.
@@ -50,17 +55,24 @@ impl<'a> Reader<'a> {
             self.rest = rest;
             return Ok(u32::from(first));
         }
-        self.long_tag()
+        match self.any_tag()? {
+            0..0x08 => Err(BAD_TAG),
+            tag => Ok(tag),
+        }
     }
 
+    /// A tag of any field number: in a group that is skipped, Google's decoders take 0 too.
     #[cold]
-    fn long_tag(&mut self) -> Result<u32, Fault> {
+    fn any_tag(&mut self) -> Result<u32, Fault> {
+        let tag = self.short_varint(BAD_TAG)?;
+        u32::try_from(tag).map_err(|_| BAD_TAG)
+    }
+
+    #[inline]
+    fn short_varint(&mut self, too_long: Fault) -> Result<u64, Fault> {
         let before = self.rest.len();
-        let tag = self.varint()?;
-        match u32::try_from(tag) {
-            Ok(tag) if tag >= 0x08 && before - self.rest.len() <= 5 => Ok(tag),
-            _ => Err(BAD_TAG),
-        }
+        let value = self.varint()?;
+        if before - self.rest.len() > SHORT_VARINT { Err(too_long) } else { Ok(value) }
     }
 
     #[inline]
@@ -100,7 +112,7 @@ impl<'a> Reader<'a> {
     /// A length-delimited field's contents.
     #[inline]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
-        let length = self.varint()?;
+        let length = self.short_varint(BAD_LENGTH)?;
         if length > self.rest.len() as u64 {
             return Err(BAD_LENGTH);
         }
@@ -124,7 +136,7 @@ impl<'a> Reader<'a> {
     /// Pass over the field that `tag` announced.
     #[inline(never)]
     pub(super) fn skip(&mut self, tag: u32) -> Result<(), Fault> {
-        self.skip_at(tag, 0)
+        self.skip_at(tag, self.depth)
     }
 
     fn skip_at(&mut self, tag: u32, depth: u32) -> Result<(), Fault> {
@@ -147,13 +159,13 @@ impl<'a> Reader<'a> {
         if depth > DEPTH_MAX {
             return Err(TOO_DEEP);
         }
-        loop {
-            match self.tag()? {
-                END => return Err(TRUNCATED),
+        while !self.rest.is_empty() {
+            match self.any_tag()? {
                 tag if tag & 7 != GROUP_END => self.skip_at(tag, depth)?,
                 tag if tag >> 3 == field => return Ok(()),
                 _ => return Err(BAD_GROUP),
             }
         }
+        Err(TRUNCATED)
     }
 }

@@ -102,7 +102,7 @@ impl<'a> Value<'a> {
 pub(crate) fn resource_spans(
     request: &[u8],
 ) -> impl Iterator<Item = Result<ResourceSpans<'_>, Fault>> {
-    messages(request, tag(1, BYTES)).map(|m| m.map(|message| ResourceSpans { message }))
+    messages(request, tag(1, BYTES), 0).map(|m| m.map(|message| ResourceSpans { message }))
 }
 
 impl<'a> ResourceSpans<'a> {
@@ -113,11 +113,11 @@ impl<'a> ResourceSpans<'a> {
 
     /// Every `Resource` message: more than one merge, in order.
     pub(crate) fn resources(&self) -> impl Iterator<Item = Result<&'a [u8], Fault>> {
-        messages(self.message, tag(1, BYTES))
+        messages(self.message, tag(1, BYTES), 1)
     }
 
     pub(crate) fn scope_spans(&self) -> impl Iterator<Item = Result<ScopeSpans<'a>, Fault>> {
-        messages(self.message, tag(2, BYTES)).map(|m| m.map(|message| ScopeSpans { message }))
+        messages(self.message, tag(2, BYTES), 1).map(|m| m.map(|message| ScopeSpans { message }))
     }
 }
 
@@ -128,7 +128,7 @@ impl<'a> ScopeSpans<'a> {
     /// for one beforehand would touch every span twice, a fifth of all decoding.
     pub(crate) fn open(&self) -> Result<(Scope<'a>, Spans<'a>), Fault> {
         let mut scope = Scope::default();
-        let mut reader = Reader::new(self.message);
+        let mut reader = Reader::new(self.message, 2);
         loop {
             let rest = reader;
             match reader.tag()? {
@@ -144,10 +144,10 @@ impl<'a> ScopeSpans<'a> {
     /// The scope, wherever its parts stand, and the spans.
     pub(crate) fn open_in_any_order(&self) -> Result<(Scope<'a>, Spans<'a>), Fault> {
         let mut scope = Scope::default();
-        for part in messages(self.message, AT_SCOPE) {
+        for part in messages(self.message, AT_SCOPE, 2) {
             scope.read(part?)?;
         }
-        Ok((scope, Spans { reader: Reader::new(self.message), scope_may_follow: true }))
+        Ok((scope, Spans { reader: Reader::new(self.message, 2), scope_may_follow: true }))
     }
 }
 
@@ -182,7 +182,7 @@ impl<'a> Iterator for Spans<'a> {
 
 impl<'a> Scope<'a> {
     fn read(&mut self, message: &'a [u8]) -> Result<(), Fault> {
-        let mut reader = Reader::new(message);
+        let mut reader = Reader::new(message, 3);
         loop {
             match reader.tag()? {
                 END => break,
@@ -216,15 +216,15 @@ impl<'a> Span<'a> {
         mut attribute: impl FnMut(&'a [u8], Value<'a>),
     ) -> Result<Self, Fault> {
         let mut span = Self::default();
-        let mut reader = Reader::new(message);
+        let mut reader = Reader::new(message, 3);
         loop {
             // Most fields are attributes, and most attributes are short.
             while let Some(pair) = reader.short_bytes(AT_ATTRIBUTE) {
-                key_value(pair, &mut attribute)?;
+                key_value(pair, 4, &mut attribute)?;
             }
             match reader.tag()? {
                 END => break,
-                AT_ATTRIBUTE => key_value(reader.bytes()?, &mut attribute)?,
+                AT_ATTRIBUTE => key_value(reader.bytes()?, 4, &mut attribute)?,
                 AT_START => span.start_ns = reader.fixed64()?,
                 AT_END => span.end_ns = reader.fixed64()?,
                 AT_TRACE_ID => span.trace_id = reader.bytes()?,
@@ -241,7 +241,7 @@ impl<'a> Span<'a> {
     }
 
     fn read_status(&mut self, message: &'a [u8]) -> Result<(), Fault> {
-        let mut reader = Reader::new(message);
+        let mut reader = Reader::new(message, 4);
         loop {
             match reader.tag()? {
                 END => break,
@@ -263,8 +263,8 @@ pub(crate) fn attributes<'a>(
     message: &'a [u8],
     mut attribute: impl FnMut(&'a [u8], Value<'a>),
 ) -> Result<(), Fault> {
-    for pair in messages(message, tag(1, BYTES)) {
-        key_value(pair?, &mut attribute)?;
+    for pair in messages(message, tag(1, BYTES), 2) {
+        key_value(pair?, 3, &mut attribute)?;
     }
     Ok(())
 }
@@ -278,12 +278,15 @@ const AT_DOUBLE: u32 = tag(4, FIXED64);
 const AT_ARRAY: u32 = tag(5, BYTES);
 const AT_LIST: u32 = tag(6, BYTES);
 const AT_BYTES: u32 = tag(7, BYTES);
+/// Only profiles use it, but it is a member of the oneof and so replaces the others.
+const AT_STRING_INDEX: u32 = tag(8, VARINT);
 
 /// Hand one attribute on. The two layouts never meet in one variable: merged,
 /// key and value would go through memory for every attribute.
 #[inline(always)]
 fn key_value<'a>(
     message: &'a [u8],
+    depth: u32,
     attribute: &mut impl FnMut(&'a [u8], Value<'a>),
 ) -> Result<(), Fault> {
     match usual_layout(message) {
@@ -291,16 +294,17 @@ fn key_value<'a>(
             attribute(key, value);
             Ok(())
         }
-        None => unusual(message, attribute),
+        None => unusual(message, depth, attribute),
     }
 }
 
 #[inline(never)]
 fn unusual<'a>(
     message: &'a [u8],
+    depth: u32,
     attribute: &mut impl FnMut(&'a [u8], Value<'a>),
 ) -> Result<(), Fault> {
-    let (key, value) = any_layout(message)?;
+    let (key, value) = any_layout(message, depth)?;
     attribute(key, value);
     Ok(())
 }
@@ -340,23 +344,23 @@ fn short_varint(digits: &[u8]) -> Option<u64> {
     }
 }
 
-fn any_layout(message: &[u8]) -> Result<(&[u8], Value<'_>), Fault> {
-    let mut reader = Reader::new(message);
+fn any_layout(message: &[u8], depth: u32) -> Result<(&[u8], Value<'_>), Fault> {
+    let mut reader = Reader::new(message, depth);
     let mut key: &[u8] = &[];
     let mut value = Value::NONE;
     loop {
         match reader.tag()? {
             END => return Ok((key, value)),
             AT_KEY => key = reader.bytes()?,
-            AT_VALUE => read_value(reader.bytes()?, &mut value)?,
+            AT_VALUE => read_value(reader.bytes()?, depth + 1, &mut value)?,
             other => reader.skip(other)?,
         }
     }
 }
 
 /// The last member of the oneof wins, over all parts of the message.
-fn read_value<'a>(message: &'a [u8], value: &mut Value<'a>) -> Result<(), Fault> {
-    let mut reader = Reader::new(message);
+fn read_value<'a>(message: &'a [u8], depth: u32, value: &mut Value<'a>) -> Result<(), Fault> {
+    let mut reader = Reader::new(message, depth);
     loop {
         *value = match reader.tag()? {
             END => return Ok(()),
@@ -365,6 +369,7 @@ fn read_value<'a>(message: &'a [u8], value: &mut Value<'a>) -> Result<(), Fault>
             AT_DOUBLE => Value::scalar(Kind::Double, reader.fixed64()?),
             AT_BOOL => Value::scalar(Kind::Bool, reader.varint()?),
             AT_ARRAY | AT_LIST => reader.bytes().map(|_| Value::OTHER)?,
+            AT_STRING_INDEX => reader.varint().map(|_| Value::OTHER)?,
             AT_BYTES => Value::text(Kind::Bytes, reader.bytes()?),
             other => {
                 reader.skip(other)?;
@@ -375,8 +380,8 @@ fn read_value<'a>(message: &'a [u8], value: &mut Value<'a>) -> Result<(), Fault>
 }
 
 /// Contents of every field `wanted` of a message; other fields are skipped.
-fn messages(message: &[u8], wanted: u32) -> impl Iterator<Item = Result<&[u8], Fault>> {
-    let mut reader = Reader::new(message);
+fn messages(message: &[u8], wanted: u32, depth: u32) -> impl Iterator<Item = Result<&[u8], Fault>> {
+    let mut reader = Reader::new(message, depth);
     let mut failed = false;
     std::iter::from_fn(move || {
         if failed {
