@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
+from spanmill.allocator import keep_large_blocks
 from spanmill.daemon import SWITCH_INTERVAL_S
 from spanmill.receiver import ReceiverLimits
 from spanmill.receiver.grpc import CONNECTION_AGE_MS, STREAMS_PER_CONNECTION, TRACE_SERVICE
@@ -20,6 +21,7 @@ REQUEST_BYTES = 64 * 1024 * 1024
 def serve() -> None:
     """Serve on the loopback port given as the only argument, until stopped."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    keep_large_blocks()
     server = grpc.server(
         ThreadPoolExecutor(ReceiverLimits().workers),
         options=(

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from spanmill import _core, log
+from spanmill.allocator import keep_large_blocks
 from spanmill.api import ApiServer
 from spanmill.client import ADDRESS_FILE, remove_address_files, write_address_files
 from spanmill.config import Loaded
@@ -52,6 +53,7 @@ def serve(loaded: Loaded, ready_file: Path | None = None) -> None:
     config = loaded.config
     log.configure(config.log.level, config.log.format)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    keep_large_blocks()
     address_files = [config.data_dir / ADDRESS_FILE, *([ready_file] if ready_file else [])]
     _hold_signals()
     stopping, accepting = threading.Event(), threading.Event()

@@ -34,6 +34,8 @@ pub(crate) struct Groups {
     pub series: Vec<u32>,
     /// Good and bad by group and second; only filled for objectives.
     pub tallies: Vec<Tally>,
+    /// Place of each group's newest tally, where the group is known.
+    latest: Vec<u32>,
 }
 
 /// A decoded request and the scratch it took. Reused: its caches are what makes decoding cheap.
@@ -91,6 +93,7 @@ impl Batch {
             groups.unknown.clear();
             groups.series.clear();
             groups.tallies.clear();
+            groups.latest.clear();
         }
     }
 
@@ -235,8 +238,14 @@ impl Groups {
         if !grouping.takes(dimensions) {
             return None;
         }
-        tuple.clear();
-        tuple.extend(grouping.slots.iter().map(|slot| dimensions[*slot]));
+        let tuple = match *grouping.slots {
+            [slot] => std::slice::from_ref(&dimensions[slot]),
+            ref slots => {
+                tuple.clear();
+                tuple.extend(slots.iter().map(|slot| dimensions[*slot]));
+                tuple.as_slice()
+            }
+        };
         Some(self.cache.find(tuple).unwrap_or_else(|| self.wait(tuple)))
     }
 
@@ -253,11 +262,27 @@ impl Groups {
     #[inline]
     fn tally(&mut self, group: u32, second: i64, good: bool) {
         let counts = Counts { good: u64::from(good), bad: u64::from(!good) };
-        // A batch spans a few seconds and groups: newest first finds it at once.
-        let known = self.tallies.iter_mut().rev().find(|t| t.second == second && t.group == group);
-        match known {
-            Some(tally) => tally.counts.add(counts),
-            None => self.tallies.push(Tally { group, second, counts }),
+        // Event times of a batch mostly rise, so a group's newest tally is the one.
+        let latest = self.latest.get(group as usize).copied().unwrap_or(u32::MAX);
+        match self.tallies.get_mut(latest as usize) {
+            Some(tally) if tally.second == second => tally.counts.add(counts),
+            _ => self.tally_elsewhere(Tally { group, second, counts }),
+        }
+    }
+
+    fn tally_elsewhere(&mut self, tally: Tally) {
+        let same = |t: &Tally| t.second == tally.second && t.group == tally.group;
+        let known = self.tallies.iter().position(same);
+        let place = known.unwrap_or(self.tallies.len());
+        match self.tallies.get_mut(place) {
+            Some(known) => known.counts.add(tally.counts),
+            None => self.tallies.push(tally),
+        }
+        // Stand-ins of new identities lie beyond any table.
+        if tally.group < UNRESOLVED {
+            let places = self.latest.len().max(tally.group as usize + 1);
+            self.latest.resize(places, u32::MAX);
+            self.latest[tally.group as usize] = place as u32;
         }
     }
 

@@ -30,13 +30,17 @@ fn at(tuples: &[ValueId], width: usize, series: u32) -> &[ValueId] {
 
 impl Identities {
     pub(crate) fn new(width: usize, limit: usize) -> Self {
-        Self {
+        let mut identities = Self {
             width,
             limit,
             table: HashTable::new(),
             tuples: Vec::new(),
             distinct: vec![hashbrown::HashSet::default(); width],
+        };
+        if width == 0 {
+            let _ = identities.insert(&[]);
         }
+        identities
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -92,17 +96,33 @@ impl Identities {
     }
 }
 
+/// A value that this cache has not met.
+const UNMET: u32 = u32::MAX;
+
 /// One batch's own view of [`Identities`]: no lock for a series it has seen before.
 #[derive(Default)]
 pub(crate) struct IdentityCache {
+    /// Series by value id, for identities of one dimension: most groups of objectives.
+    by_value: Vec<u32>,
+    /// Hash, place among the tuples, series.
     table: HashTable<(u64, u32, u32)>,
     tuples: Vec<ValueId>,
 }
 
 impl IdentityCache {
-    /// Series of a tuple this cache has learnt.
+    /// Series of a tuple this cache has learnt. The empty tuple is series 0 from the start.
     #[inline]
     pub(crate) fn find(&self, tuple: &[ValueId]) -> Option<u32> {
+        match *tuple {
+            [] => Some(0),
+            [value] if (value as usize) < CACHE_MAX => {
+                self.by_value.get(value as usize).copied().filter(|series| *series != UNMET)
+            }
+            _ => self.find_hashed(tuple),
+        }
+    }
+
+    fn find_hashed(&self, tuple: &[ValueId]) -> Option<u32> {
         let hash = tuple_hash(tuple);
         let same = |entry: &(u64, u32, u32)| {
             entry.0 == hash && self.tuples[entry.1 as usize..][..tuple.len()] == *tuple
@@ -112,6 +132,14 @@ impl IdentityCache {
 
     /// Remember where `tuple` was resolved to.
     pub(crate) fn learn(&mut self, tuple: &[ValueId], series: u32) {
+        if let [value] = *tuple
+            && (value as usize) < CACHE_MAX
+        {
+            let places = self.by_value.len().max(value as usize + 1);
+            self.by_value.resize(places, UNMET);
+            self.by_value[value as usize] = series;
+            return;
+        }
         if self.table.len() >= CACHE_MAX {
             self.table.clear();
             self.tuples.clear();
@@ -126,6 +154,19 @@ impl IdentityCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A cache gives back what it learnt, for identities of any width, and nothing else.
+    #[test]
+    fn caches_give_back_what_they_learnt() {
+        let mut cache = IdentityCache::default();
+        for tuple in [&[7][..], &[7, 8], &[8, 7], &[CACHE_MAX as ValueId + 5]] {
+            assert_eq!(None, cache.find(tuple));
+            cache.learn(tuple, 40 + tuple.len() as u32);
+            assert_eq!(Some(40 + tuple.len() as u32), cache.find(tuple));
+        }
+        assert_eq!(Some(0), cache.find(&[]));
+        assert_eq!((None, None), (cache.find(&[6]), cache.find(&[8])));
+    }
 
     /// Past the limit only the flooding dimension collapses; the others keep their values.
     #[test]

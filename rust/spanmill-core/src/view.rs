@@ -45,7 +45,9 @@ impl Grouping {
     /// Whether an event with these dimension values, by slot, belongs here.
     #[inline]
     pub(crate) fn takes(&self, dimensions: &[ValueId]) -> bool {
-        self.conditions.iter().all(|(slot, accepted)| accepted.contains(&dimensions[*slot]))
+        let holds =
+            |(slot, accepted): &(usize, Vec<ValueId>)| accepted.contains(&dimensions[*slot]);
+        self.conditions.is_empty() || self.conditions.iter().all(holds)
     }
 }
 
