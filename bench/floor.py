@@ -5,6 +5,7 @@ Built with the receiver's options and number of workers, so that what spanmill c
 is spanmill's own. Started as `python -m bench.floor PORT`.
 """
 
+import gc
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,6 +38,8 @@ def serve() -> None:
     )
     server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
     server.start()
+    gc.collect()
+    gc.freeze()
     server.wait_for_termination()
 
 

@@ -18,7 +18,7 @@ CORE: Final = ROOT / "rust" / "spanmill-core" / "src"
 BINDING: Final = ROOT / "rust" / "spanmill-py" / "src"
 
 PYTHON_LAYERS: Final = {
-    0: {"errors", "model", "log", "v1", "_core"},
+    0: {"allocator", "errors", "model", "log", "v1", "_core"},
     1: {"engine", "receiver", "api", "slo", "sink", "client", "demo"},
     2: {"config", "__init__"},
     3: {"daemon"},

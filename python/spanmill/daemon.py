@@ -5,6 +5,7 @@ The daemon: builds every part from its section, starts them, and stops them in r
 API and the exporter read from the core; nothing else talks to anything else.
 """
 
+import gc
 import signal
 import sys
 import threading
@@ -90,6 +91,9 @@ def serve(loaded: Loaded, ready_file: Path | None = None) -> None:
         receiver.start()
         running.callback(receiver.stop, GRACE_S)
 
+        # What start-up made stays: collections need not walk it again (5 % of all CPU time).
+        gc.collect()
+        gc.freeze()
         accepting.set()
         addresses = {"otlp_grpc": receiver.address, "api": api.address}
         write_address_files(address_files, addresses)

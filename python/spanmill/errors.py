@@ -15,7 +15,7 @@ Every error spanmill raises on purpose.
     ├── Unreachable      no daemon answers at an address
     └── RequestFailed    a daemon answered with an error of its own
 
-The core raises `ConfigError`, `FolderInUse`, `WireError`, `Overloaded`, `Closed`,
+The core raises `ConfigError`, `StartError`, `FolderInUse`, `WireError`, `Overloaded`, `Closed`,
 `UnknownName` and `BadRequest` itself.
 """
 

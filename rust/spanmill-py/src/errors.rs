@@ -8,7 +8,8 @@ use spanmill_core::error::Error;
 fn class_name(error: &Error) -> &'static str {
     match error {
         Error::Wire { .. } | Error::TooLarge { .. } => "WireError",
-        Error::Config(_) | Error::Folder { .. } => "ConfigError",
+        Error::Config(_) => "ConfigError",
+        Error::Folder { .. } => "StartError",
         Error::Unknown { .. } => "UnknownName",
         Error::FolderInUse(_) => "FolderInUse",
         Error::Closed => "Closed",
