@@ -110,7 +110,7 @@ def test_any_width_reads_well(frame: Frame, width: int) -> None:
     assert "p99" in lines[ttft + 1]
     assert lines[ttft + 2].rstrip().endswith("ms")
     assert "…" not in "".join(line.partition("  ")[2] for line in lines)
-    # A title, a heading and one row for each of two measures; five lines for the budgets, totals included.
+    # A title, a heading and one row for each of two measures; five lines for budgets.
     assert 3 + 4 + 4 + 5 == len(lines)
 
 
