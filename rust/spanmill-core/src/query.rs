@@ -7,13 +7,12 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::clock::{SECOND_NS, rfc3339};
 use crate::convention::describe;
-use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
 use crate::state::State;
 use crate::value::ValueId;
 use crate::view::{Grouping, View, dimension, measure};
-use crate::window::{BUCKET_S, REACH_S, SeriesWindows, Slice, snap};
+use crate::window::{BUCKET_S, REACH_S, SeriesWindows, Slice, merge_slices, snap};
 
 /// `GET /api/v1/query`, parsed.
 #[derive(Debug, Deserialize)]
@@ -54,7 +53,7 @@ pub(crate) fn query(state: &State, request: &str) -> Result<Vec<u8>> {
     let groups = gather(state, &asked);
     let series: Vec<Json> = groups
         .into_iter()
-        .filter_map(|(key, group)| answer(&asked, &key, &group, &query.q))
+        .filter_map(|(key, group)| answer(&asked, &key, group, &query.q))
         .collect();
     Ok(envelope(state, &asked, series).to_string().into_bytes())
 }
@@ -173,9 +172,8 @@ fn gather(state: &State, asked: &Asked<'_>) -> BTreeMap<Vec<Option<String>>, Gro
     groups.into_iter().map(|(key, group)| (key.iter().map(text).collect(), group)).collect()
 }
 
-fn answer(asked: &Asked<'_>, key: &[Option<String>], group: &Group, qs: &[f64]) -> Option<Json> {
-    let digests = group.slices.iter().map(|slice| slice.digest(asked.place));
-    let digest = Digest::merge_for_query(digests);
+fn answer(asked: &Asked<'_>, key: &[Option<String>], group: Group, qs: &[f64]) -> Option<Json> {
+    let digest = merge_slices(group.slices, asked.place);
     // No event in the window: absent, not zero.
     let quantiles = digest.quantiles(qs)?;
     let named: Map<String, Json> =

@@ -64,6 +64,25 @@ impl LogHistogram {
         (bin - self.first_bin) as usize
     }
 
+    /// Add everything `other` holds.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.zeros += other.zeros;
+        let (Some(last), first) = (other.bins.len().checked_sub(1), other.first_bin) else {
+            return;
+        };
+        for bin in [first, first + last as i32] {
+            if (bin.wrapping_sub(self.first_bin) as usize) >= self.bins.len() {
+                let _ = self.grow(bin);
+            }
+        }
+        let start = (first - self.first_bin) as usize;
+        for (mine, theirs) in self.bins[start..].iter_mut().zip(&other.bins) {
+            mine.count += theirs.count;
+            mine.low = mine.low.min(theirs.low);
+            mine.high = mine.high.max(theirs.high);
+        }
+    }
+
     /// Everything held, sorted: per bin its extremes and the rest between them.
     pub(super) fn items(&self) -> Vec<Item> {
         let mut items = Vec::with_capacity(self.bins.len() * 2);
@@ -121,6 +140,22 @@ mod tests {
             prop_assert_eq!(keys.len() as u64, items.iter().map(|i| i.weight).sum::<u64>());
             prop_assert!(items.windows(2).all(|pair| pair[0].key <= pair[1].key));
             prop_assert_eq!(items, backward.items());
+        }
+
+        /// Absorbing is adding: the parts' values in one histogram.
+        #[test]
+        fn absorbs_as_it_adds(
+            one in prop::collection::vec(-(1i32 << 30)..(1 << 30), 0..100),
+            two in prop::collection::vec(-(1i32 << 30)..(1 << 30), 0..100),
+        ) {
+            let mut together = LogHistogram::default();
+            together.add_all(&one);
+            together.add_all(&two);
+            let (mut left, mut right) = (LogHistogram::default(), LogHistogram::default());
+            left.add_all(&one);
+            right.add_all(&two);
+            left.absorb(&right);
+            prop_assert_eq!(together.items(), left.items());
         }
     }
 }

@@ -4,7 +4,7 @@ mod open;
 mod series;
 mod store;
 
-pub(crate) use series::{SeriesWindows, Slice};
+pub(crate) use series::{SeriesWindows, Slice, merge_slices};
 pub(crate) use store::{ByShard, NOT_TAKEN, Rows, WindowStore};
 
 /// One width of buckets and how many are kept.

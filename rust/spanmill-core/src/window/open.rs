@@ -1,6 +1,6 @@
 //! A bucket that still takes events.
 
-use crate::digest::{Digest, OpenDigest};
+use crate::digest::OpenDigest;
 
 /// Rows that wait before they are spread over the measures' digests.
 ///
@@ -43,11 +43,11 @@ impl OpenBucket {
         self.rows.clear();
     }
 
-    /// The digest of one measure as it would be sealed now.
-    pub(super) fn digest(&self, measures: usize, measure: usize) -> Digest {
+    /// A copy of what one measure has gathered.
+    pub(super) fn gathered(&self, measures: usize, measure: usize) -> OpenDigest {
         let mut open = self.digests.get(measure).cloned().unwrap_or_default();
         add_column(&self.rows, measures, measure, &mut open);
-        open.seal()
+        open
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
