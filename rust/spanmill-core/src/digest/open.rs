@@ -100,20 +100,32 @@ impl OpenDigest {
         }
     }
 
-    /// Take in `other`, where both are held as histograms: far cheaper than sealing each.
+    /// Whether it still holds the values as they came.
+    pub(crate) fn is_exact(&self) -> bool {
+        matches!(self.store, Store::Raw(_))
+    }
+
+    /// Take in `other`; neither is exact any more. Far cheaper than sealing each.
     ///
-    /// Gives `other` back where that cannot be: a store of values, or more of
-    /// them than a bin can count.
-    pub(crate) fn absorb(&mut self, other: Self) -> Option<Self> {
-        let fits = self.count + other.count <= u64::from(u32::MAX);
-        match (&mut self.store, &other.store) {
-            (Store::Histogram(mine), Store::Histogram(theirs)) if fits => mine.absorb(theirs),
-            _ => return Some(other),
+    /// Gives `other` back where together they are more than a bin can count.
+    pub(crate) fn absorb(&mut self, mut other: Self) -> Option<Self> {
+        if self.count + other.count > u64::from(u32::MAX) {
+            return Some(other);
+        }
+        if matches!(other.store, Store::Histogram(_)) {
+            std::mem::swap(self, &mut other);
         }
         self.count += other.count;
         self.sum_nano += other.sum_nano;
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
+        match (&mut self.store, other.store) {
+            (Store::Histogram(mine), Store::Histogram(theirs)) => mine.absorb(&theirs),
+            (Store::Histogram(mine), Store::Keys(keys)) => mine.add_all(&keys),
+            (Store::Keys(mine), Store::Keys(keys)) => mine.extend(keys),
+            _ => unreachable!("exact parts are merged as digests"),
+        }
+        self.promote();
         None
     }
 
