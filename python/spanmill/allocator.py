@@ -2,7 +2,7 @@
 Keep large blocks with the process instead of mapping each afresh.
 
 By default glibc maps every block over 128 KiB and unmaps it when freed, so a 2 MB request
-costs 500 page faults each time: a third of all CPU time at 4,096 spans a request.
+costs 500 page faults each time: a quarter of all CPU time at 4,096 spans a request.
 """
 
 import ctypes
