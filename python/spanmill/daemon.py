@@ -116,11 +116,15 @@ def _hold_signals() -> None:
 
 
 def _wait_for_signal() -> None:
-    """Wait for the first; from then on a second one ends the process at once."""
+    """
+    Wait for the first; from then on another SIGINT ends the process at once.
+
+    Another SIGTERM does not: supervisors and `timeout` signal a process and its
+    group, and the clean stop must survive the second one.
+    """
     signal.sigwait(STOP_SIGNALS)
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _log_started(loaded: Loaded, addresses: dict[str, Address]) -> None:

@@ -51,6 +51,16 @@ def test_stops_cleanly(how: signal.Signals, daemon: Daemon) -> None:
     assert not (daemon.data_dir / ADDRESS_FILE).exists()
 
 
+def test_a_second_sigterm_changes_nothing(daemon: Daemon) -> None:
+    """A supervisor that signals process and group still gets the clean stop, to its end."""
+    daemon.process.send_signal(signal.SIGTERM)
+    code, logged = daemon.stop(signal.SIGTERM)
+
+    assert 0 == code
+    assert "stopped" == json.loads(logged.splitlines()[-1])["event"]
+    assert not (daemon.data_dir / ADDRESS_FILE).exists()
+
+
 def test_stops_with_a_sender_connected(daemon: Daemon) -> None:
     """A sender that holds its connection, and a health watcher, do not hold the daemon up."""
     watch = health_pb2_grpc.HealthStub(daemon.channel).Watch(health_pb2.HealthCheckRequest())
