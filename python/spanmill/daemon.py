@@ -123,6 +123,8 @@ def _wait_for_signal() -> None:
     group, and the clean stop must survive the second one.
     """
     signal.sigwait(STOP_SIGNALS)
+    # Ignored, not only blocked: libraries have threads older than our mask.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 

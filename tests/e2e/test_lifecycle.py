@@ -53,7 +53,10 @@ def test_stops_cleanly(how: signal.Signals, daemon: Daemon) -> None:
 
 def test_a_second_sigterm_changes_nothing(daemon: Daemon) -> None:
     """A supervisor that signals process and group still gets the clean stop, to its end."""
+    assert daemon.process.stderr is not None
+    lines = iter(daemon.process.stderr.readline, "")
     daemon.process.send_signal(signal.SIGTERM)
+    assert any("stopping" in line for line in lines)
     code, logged = daemon.stop(signal.SIGTERM)
 
     assert 0 == code
