@@ -133,7 +133,7 @@ fn window(state: &State, query: &Query) -> Result<(i64, i64)> {
     let end = end_ns.div_euclid(bucket_ns) * BUCKET_S
         + if end_ns.rem_euclid(bucket_ns) > 0 { BUCKET_S } else { 0 };
     let start = end - whole as i64;
-    let through = (*state.sealed.lock()).map_or(start, |bucket| bucket * BUCKET_S);
+    let through = state.sealed().map_or(start, |bucket| bucket * BUCKET_S);
     let (start, end) = snap(start, end, through);
     if start < through - REACH_S {
         let first = rfc3339((through - REACH_S) * SECOND_NS).unwrap_or_default();
@@ -192,7 +192,7 @@ fn answer(asked: &Asked<'_>, key: &[Option<String>], group: Group, qs: &[f64]) -
 
 fn envelope(state: &State, asked: &Asked<'_>, series: Vec<Json>) -> Json {
     let (start, end) = asked.window;
-    let sealed = (*state.sealed.lock()).map_or(i64::MIN, |bucket| bucket * BUCKET_S);
+    let sealed = state.sealed().map_or(i64::MIN, |bucket| bucket * BUCKET_S);
     let info = asked.measure.info();
     json!({
         "measure": info.name, "unit": info.unit.code(), "view": asked.view.name,

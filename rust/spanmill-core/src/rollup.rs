@@ -37,7 +37,7 @@ impl Row<'_> {
 
 /// [first, last) of the sealed minutes still held, Unix seconds.
 pub(crate) fn sealed_range(state: &State) -> Option<(i64, i64)> {
-    let through = (*state.sealed.lock())? * BUCKET_S;
+    let through = state.sealed()? * BUCKET_S;
     let last = through - through.rem_euclid(i64::from(MINUTE_S));
     let held = state.plan.views.iter().filter_map(|view| view.windows.oldest_sealed_minute());
     held.min().map(|first| (first, last)).filter(|(first, last)| first < last)

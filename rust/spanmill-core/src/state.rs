@@ -1,6 +1,7 @@
 //! What the paths of ingest, query and rollup share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -13,6 +14,9 @@ use crate::sequence::Sequencer;
 use crate::stats::Stats;
 use crate::value::Values;
 use crate::view::Plan;
+
+/// No bucket is sealed yet.
+const NOTHING_SEALED: i64 = i64::MIN;
 
 /// Scratch batches: as many as requests were ever decoded at once.
 #[derive(Default)]
@@ -40,8 +44,10 @@ pub(crate) struct State {
     pub ledger: Ledger,
     pub stats: Stats,
     pub scratch: Scratch,
-    /// Bucket number sealing has reached; one sealer at a time.
-    pub sealed: Mutex<Option<i64>>,
+    /// Bucket number sealing has reached; [`NOTHING_SEALED`] at first.
+    sealed: AtomicI64,
+    /// Held while sealing: one sealer at a time. Readers never wait for it.
+    sealing: Mutex<()>,
 }
 
 impl State {
@@ -60,21 +66,28 @@ impl State {
             limits,
             stats: Stats::default(),
             scratch: Scratch::default(),
-            sealed: Mutex::new(None),
+            sealed: AtomicI64::new(NOTHING_SEALED),
+            sealing: Mutex::new(()),
         })
+    }
+
+    /// Bucket number below which everything is sealed; `None` before the first time.
+    pub(crate) fn sealed(&self) -> Option<i64> {
+        Some(self.sealed.load(Ordering::Acquire)).filter(|sealed| *sealed != NOTHING_SEALED)
     }
 
     /// Move the idle watermark and seal what the watermark has passed.
     pub(crate) fn seal(&self) {
         self.sequence.tick(self.clock.now_ns());
-        let mut sealed = self.sealed.lock();
+        let _one_at_a_time = self.sealing.lock();
+        let sealed = self.sealed();
         if let Some(through) = self.sequence.settled()
-            && *sealed < Some(through)
+            && sealed < Some(through)
         {
             for view in &self.plan.views {
-                view.windows.seal(*sealed, through);
+                view.windows.seal(sealed, through);
             }
-            *sealed = Some(through);
+            self.sealed.store(through, Ordering::Release);
         }
     }
 }
