@@ -94,5 +94,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) 
 
 
 def _end_of(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return f"its log cannot be read: {error}"
     return "\n".join(lines[-_LOG_LINES:])
