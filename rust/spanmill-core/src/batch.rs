@@ -6,7 +6,6 @@ use crate::convention::{Flaw, Reading, Signals, Vocabulary};
 use crate::error::Result;
 use crate::ledger::{Accounts, Rejection};
 use crate::series::IdentityCache;
-use crate::signal::Measure;
 use crate::sli::Event;
 use crate::value::{ValueCache, ValueId, Values};
 use crate::view::{Grouping, Plan};
@@ -337,13 +336,12 @@ fn check(
 
 /// Duration from the span's own clock; time per output token with n - 1 gaps.
 fn derive(span: &Span<'_>, signals: &mut Signals, plan: &Plan) {
-    let slot = |measure| plan.slots.measure(measure);
+    let slots = plan.derived;
     let lasted = (span.end_ns - span.start_ns) as f64 / SECOND_NS as f64;
-    signals.fill(slot(Measure::Duration), |_| Some(lasted));
-    signals.fill(slot(Measure::Tpot), |signals| {
-        let tokens = signals.measure(slot(Measure::OutputTokens)).filter(|n| *n >= 2.0)?;
-        let duration = signals.measure(slot(Measure::Duration))?;
-        let decode = duration - signals.measure(slot(Measure::Ttft))?;
+    signals.fill(slots.duration, |_| Some(lasted));
+    signals.fill(slots.tpot, |signals| {
+        let tokens = signals.measure(slots.output_tokens).filter(|n| *n >= 2.0)?;
+        let decode = signals.measure(slots.duration)? - signals.measure(slots.ttft)?;
         // A first token after the end is two clocks in disagreement, not a speed.
         (decode >= 0.0).then(|| decode / (tokens - 1.0))
     });

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
 
 /// `dimension` is one of these values; all conditions of a list must hold.
 pub type Condition = (String, Vec<String>);
@@ -116,4 +117,22 @@ pub struct Limits {
     pub sources: usize,
     /// Length of one request.
     pub request_bytes: usize,
+}
+
+/// Dimension of this name.
+pub(crate) fn dimension(name: &str) -> Result<Dimension> {
+    Dimension::named(name).ok_or_else(|| Error::Unknown {
+        what: "dimension",
+        name: name.to_owned(),
+        known: known(DIMENSIONS.iter().map(|info| info.name)),
+    })
+}
+
+/// Measure of this name.
+pub(crate) fn measure(name: &str) -> Result<Measure> {
+    Measure::named(name).ok_or_else(|| Error::Unknown {
+        what: "measure",
+        name: name.to_owned(),
+        known: known(MEASURES.iter().map(|info| info.name)),
+    })
 }

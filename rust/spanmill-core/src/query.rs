@@ -6,12 +6,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::clock::{SECOND_NS, rfc3339};
+use crate::config::{dimension, measure};
 use crate::convention::describe;
 use crate::error::{Error, Result};
 use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
 use crate::state::State;
 use crate::value::ValueId;
-use crate::view::{Grouping, View, dimension, measure};
+use crate::view::{Grouping, View};
 use crate::window::{BUCKET_S, REACH_S, SeriesWindows, Slice, merge_slices, snap};
 
 /// `GET /api/v1/query`, parsed.

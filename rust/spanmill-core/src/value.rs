@@ -23,6 +23,18 @@ struct Interned {
     texts: Vec<Arc<str>>,
 }
 
+impl Interned {
+    /// Give `text` the next id.
+    fn add(&mut self, text: &str, seed: u64) -> ValueId {
+        let id = self.texts.len() as ValueId;
+        self.texts.push(Arc::from(text));
+        let texts = &self.texts;
+        let hash = |id: &ValueId| xxh3_64_with_seed(texts[*id as usize].as_bytes(), seed);
+        let _ = self.table.insert_unique(hash(&id), id, hash);
+        id
+    }
+}
+
 /// Every dimension value seen, over all dimensions.
 pub(crate) struct Values {
     /// Keyed: tenants choose strings, and must not choose collisions.
@@ -34,23 +46,11 @@ pub(crate) struct Values {
 
 impl Values {
     pub(crate) fn new(count_max: usize, bytes_max: usize, seed: u64) -> Self {
-        let texts = vec![Arc::from(""), Arc::from(OTHER_NAME)];
-        let values = Self {
-            seed,
-            count_max,
-            bytes_max,
-            interned: RwLock::new(Interned { table: HashTable::new(), texts }),
-        };
-        values.insert(OTHER_NAME, OTHER);
-        values
-    }
-
-    fn insert(&self, text: &str, id: ValueId) {
-        let hash = self.hash(text.as_bytes());
-        let mut interned = self.interned.write();
-        let Interned { table, texts } = &mut *interned;
-        let rehash = |id: &ValueId| xxh3_64_with_seed(texts[*id as usize].as_bytes(), self.seed);
-        let _ = table.insert_unique(hash, id, rehash);
+        // The empty text holds the place of `ABSENT` and is never looked up.
+        let mut interned = Interned { table: HashTable::new(), texts: vec![Arc::from("")] };
+        let other = interned.add(OTHER_NAME, seed);
+        debug_assert!(other == OTHER, "the first value added is the one for all others");
+        Self { seed, count_max, bytes_max, interned: RwLock::new(interned) }
     }
 
     fn hash(&self, text: &[u8]) -> u64 {
@@ -65,18 +65,14 @@ impl Values {
         let text = String::from_utf8_lossy(text);
         let hash = self.hash(text.as_bytes());
         let mut interned = self.interned.write();
-        let Interned { table, texts } = &mut *interned;
+        let Interned { table, texts } = &*interned;
         if let Some(id) = table.find(hash, |id| *texts[*id as usize] == *text) {
             return *id;
         }
         if texts.len() >= self.count_max {
             return OTHER;
         }
-        let id = texts.len() as ValueId;
-        texts.push(Arc::from(&*text));
-        let rehash = |id: &ValueId| xxh3_64_with_seed(texts[*id as usize].as_bytes(), self.seed);
-        let _ = table.insert_unique(hash, id, rehash);
-        id
+        interned.add(&text, self.seed)
     }
 
     /// Id of a value that was seen before.

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use parking_lot::RwLock;
 
 use crate::budget::{HORIZON_S, Objective};
-use crate::config::{Condition, Config, ObjectiveConfig, ViewConfig};
+use crate::config::{Condition, Config, ObjectiveConfig, ViewConfig, dimension, measure};
 use crate::convention::{Slots, Vocabulary};
 use crate::error::{Error, Result};
 use crate::series::Identities;
-use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
+use crate::signal::{Dimension, Measure};
 use crate::sli;
 use crate::value::{ValueId, Values};
 use crate::window::WindowStore;
@@ -74,24 +74,17 @@ pub(crate) struct Plan {
     /// Slots that every batch needs.
     pub source: usize,
     pub tenant: usize,
+    /// Slots of what is derived, looked up once instead of for every span.
+    pub derived: DerivedSlots,
 }
 
-/// Dimension of this name.
-pub(crate) fn dimension(name: &str) -> Result<Dimension> {
-    Dimension::named(name).ok_or_else(|| Error::Unknown {
-        what: "dimension",
-        name: name.to_owned(),
-        known: known(DIMENSIONS.iter().map(|info| info.name)),
-    })
-}
-
-/// Measure of this name.
-pub(crate) fn measure(name: &str) -> Result<Measure> {
-    Measure::named(name).ok_or_else(|| Error::Unknown {
-        what: "measure",
-        name: name.to_owned(),
-        known: known(MEASURES.iter().map(|info| info.name)),
-    })
+/// Slots of the measures that derive from others, and of those they derive from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DerivedSlots {
+    pub duration: Option<usize>,
+    pub ttft: Option<usize>,
+    pub tpot: Option<usize>,
+    pub output_tokens: Option<usize>,
 }
 
 fn slot_of(slots: &Slots, dimension: Dimension) -> usize {
@@ -151,6 +144,12 @@ impl Plan {
             objectives,
             source: slot_of(&slots, Dimension::Service),
             tenant: slot_of(&slots, Dimension::Tenant),
+            derived: DerivedSlots {
+                duration: slots.measure(Measure::Duration),
+                ttft: slots.measure(Measure::Ttft),
+                tpot: slots.measure(Measure::Tpot),
+                output_tokens: slots.measure(Measure::OutputTokens),
+            },
             slots,
         })
     }

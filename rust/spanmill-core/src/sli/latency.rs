@@ -3,16 +3,15 @@
 use serde::Deserialize;
 
 use super::{Event, Kind, Sli, parameters};
-use crate::error::{Error, Result};
-use crate::signal::{MEASURES, Measure, known};
+use crate::config::measure;
 
 /// `{kind: latency, measure: ttft, below: 1.2}`, the threshold in the measure's unit.
 pub(super) const KIND: Kind = Kind {
     name: "latency",
-    measures: |config| Ok(vec![parameters::<Parameters>(config)?.measure()?]),
+    measures: |config| Ok(vec![measure(&parameters::<Parameters>(config)?.measure)?]),
     build: |config, slot| {
         let parameters: Parameters = parameters(config)?;
-        Ok(Box::new(Latency { slot: slot(parameters.measure()?), below: parameters.below }))
+        Ok(Box::new(Latency { slot: slot(measure(&parameters.measure)?), below: parameters.below }))
     },
 };
 
@@ -21,16 +20,6 @@ pub(super) const KIND: Kind = Kind {
 struct Parameters {
     measure: String,
     below: f64,
-}
-
-impl Parameters {
-    fn measure(&self) -> Result<Measure> {
-        Measure::named(&self.measure).ok_or_else(|| Error::Unknown {
-            what: "measure",
-            name: self.measure.clone(),
-            known: known(MEASURES.iter().map(|info| info.name)),
-        })
-    }
 }
 
 /// Compares one measure of each event, exactly, with its threshold.
