@@ -93,7 +93,9 @@ round first. The loader shares the cores.
 and times at every send.
 No server journals: an acknowledged span is in memory only.
 `ack-latency`: open loop at {ack_load:.0%} of spanmill's `e2e-512`, 512 spans a request, timed \
-from the intended send, one API query a second beside it.
+from the intended send, one API query a second beside it. `query-latency`: the same load, ten \
+queries a second, timed from when they were due. `query-ingest`: a closed loop of 4,096 spans a \
+request with and without ten queries a second.
 """
 
 

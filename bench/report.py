@@ -6,26 +6,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from bench.scenario import UNASKED
 from bench.trial import Trial, median
 
 RUNS_MIN: Final = 5
 """Fewer trials than this and a median says little."""
 
 
-def ratio(trials: list[Trial], scenario: str, other: str) -> float:
+def ratio(trials: list[Trial], scenario: str, other: str, figure: str = "spans_per_cpu_s") -> float:
     """
-    Compare spans per server CPU-second: spanmill's over `other`'s, the median over the rounds.
+    Compare a figure of the server: spanmill's over `other`'s, the median over the rounds.
 
     NaN where no round has both.
     """
     figures = {
-        (trial.round, trial.server): trial.spans_per_cpu_s
+        (trial.round, trial.server): getattr(trial, figure)
         for trial in trials
         if trial.scenario == scenario and trial.problem is None
     }
     found = [
-        figure / figures[turn, other]
-        for (turn, server), figure in figures.items()
+        value / figures[turn, other]
+        for (turn, server), value in figures.items()
         if server == "spanmill" and (turn, other) in figures
     ]
     return statistics.median(found) if found else math.nan
@@ -63,8 +64,17 @@ def _over(scenario: str, other: str) -> Callable[[list[Trial]], float]:
     return lambda trials: ratio(trials, scenario, other)
 
 
+def _unmoved(trials: list[Trial]) -> float:
+    return ratio(trials, "query-ingest", UNASKED, "spans_per_s")
+
+
 def _ack_p99(trials: list[Trial]) -> float:
     return _ack(_of(trials, "ack-latency", "spanmill"), "p99")
+
+
+def _query_p99(trials: list[Trial]) -> float:
+    took = [ms for trial in _of(trials, "query-latency", "spanmill") for ms in trial.query_ms]
+    return statistics.quantiles(took, n=100)[-1] if took else math.nan
 
 
 TARGETS: Final = (
@@ -86,6 +96,8 @@ TARGETS: Final = (
         "e2e-512", "the same, × signal_to_metrics", 8, _over("e2e-512", "signal_to_metrics"), " ×"
     ),
     Target("ack-latency", "acknowledged, p99", 10, _ack_p99, " ms", at_most=True),
+    Target("query-latency", "ten queries a second, p99", 50, _query_p99, " ms", at_most=True),
+    Target("query-ingest", "spans/s, × the same without queries", 0.9, _unmoved, " ×"),
 )
 """What the design wants of these scenarios. Nothing is journaled yet: durability is off."""
 
@@ -132,13 +144,15 @@ def _figures(trials: list[Trial]) -> list[str]:
             f"| {scenario} | {server} | {rate / 1e6:.2f} | {rate * _span_bytes(of[0]) / 1e6:.0f} "
             f"| {per_cpu / 1e6:.2f} | {rss} | {acks} |"
         )
-    queries = [ms for t in trials for ms in t.query_ms]
-    if queries:
-        middle, slowest = statistics.median(queries), max(queries)
-        lines += [
-            "",
-            f"{len(queries)} API queries: median {middle:.1f} ms, slowest {slowest:.1f} ms.",
-        ]
+    lines.append("")
+    for scenario in dict.fromkeys(t.scenario for t in trials):
+        queries = [ms for t in _of(trials, scenario, "spanmill") for ms in t.query_ms]
+        if queries:
+            middle, slowest = statistics.median(queries), max(queries)
+            lines.append(
+                f"{len(queries)} API queries beside {scenario}: median {middle:.1f} ms, "
+                f"slowest {slowest:.1f} ms."
+            )
     return [*lines, ""]
 
 

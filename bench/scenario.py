@@ -17,9 +17,18 @@ from bench.payload import Pool
 from bench.servers import Server, ServerError
 from bench.trial import Trial, load, median
 
-NAMES: Final = ("core", "e2e-4096", "e2e-512", "ack-latency")
+NAMES: Final = ("core", "e2e-4096", "e2e-512", "ack-latency", "query-latency", "query-ingest")
 ACK_LOAD: Final = 0.7
 """The open loop's rate, as a share of what spanmill took in `e2e-512` of the same run."""
+
+OPEN_LOOPS: Final = ("ack-latency", "query-latency")
+"""Scenarios whose load is a share of what `e2e-512` reached."""
+
+QUERIES_PER_S: Final = {"ack-latency": 1.0, "query-latency": 10.0, "query-ingest": 10.0}
+"""API queries beside the load; none in the other scenarios."""
+
+UNASKED: Final = "spanmill, unasked"
+"""The same daemon without queries beside its load, in the same round."""
 
 CORE_BATCH: Final = 4096
 _ROOT: Final = Path(__file__).parent.parent
@@ -43,8 +52,8 @@ class Bench:
     """Called with each trial as it ends."""
 
     def run(self, names: list[str]) -> list[Trial]:
-        """Run the scenarios in the order of `NAMES`; `ack-latency` brings `e2e-512` along."""
-        wanted = set(names) | ({"e2e-512"} if "ack-latency" in names else set())
+        """Run the scenarios in the order of `NAMES`; an open loop brings `e2e-512` along."""
+        wanted = set(names) | ({"e2e-512"} if set(names) & set(OPEN_LOOPS) else set())
         trials: list[Trial] = []
         for name in NAMES:
             if name not in wanted:
@@ -60,13 +69,17 @@ class Bench:
         match name:
             case "core":
                 yield from self._core()
-            case "ack-latency":
+            case "ack-latency" | "query-latency":
                 reached = [t for t in before if (t.scenario, t.server) == ("e2e-512", "spanmill")]
                 rate = ACK_LOAD * median(reached, "spans_per_s")
                 if rate > 0:
-                    yield from self._turns(name, ours, batch=512, spans_per_s=rate)
+                    asked = ours if name == "ack-latency" else {"spanmill": servers.spanmill}
+                    yield from self._turns(name, asked, batch=512, spans_per_s=rate)
                 else:
                     yield Trial(name, "spanmill", 0, problem="e2e-512 gave no rate to load it with")
+            case "query-ingest":
+                undisturbed = {"spanmill": servers.spanmill, UNASKED: servers.spanmill}
+                yield from self._turns(name, undisturbed, batch=4096)
             case _:
                 peers: dict[str, Starter] = {}
                 if self.collector:
@@ -99,7 +112,8 @@ class Bench:
                             seconds=self.seconds,
                             spans_per_s=spans_per_s,
                         )
-                        load(trial, server, plan)
+                        asked = 0.0 if which == UNASKED else QUERIES_PER_S.get(name, 0.0)
+                    load(trial, server, plan, queries_per_s=asked)
                 except ServerError as failure:
                     trial.problem = str(failure)
                 yield trial

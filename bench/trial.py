@@ -19,7 +19,6 @@ from bench.loader import Plan, Result
 from bench.servers import Server
 
 QUERY: Final = "/api/v1/query?measure=ttft&q=0.5,0.95,0.99&by=model&window=5m"
-QUERY_EVERY_S: Final = 1.0
 
 _ROOT: Final = Path(__file__).parent.parent
 _LOADER_GRACE_S: Final = 60.0
@@ -51,20 +50,21 @@ class Trial:
 
     rss_mb: float = 0.0
     query_ms: list[float] = field(default_factory=list)
-    """How long each API query beside the load took."""
+    """How long each API query beside the load took, from when it was due."""
 
     load: dict[str, Any] = field(default_factory=dict)
     """The loader's own result, or the core bench's."""
 
 
-def load(trial: Trial, server: Server, plan: Plan) -> None:
+def load(trial: Trial, server: Server, plan: Plan, *, queries_per_s: float = 0.0) -> None:
     """
     Put a load on a server, fill in the trial, and ask the server whether it has every span.
 
-    An open loop has API queries beside it where the server answers any.
+    Args:
+        queries_per_s: API queries asked beside the load, where the server answers any.
     """
     problems: list[str] = []
-    with _queries(server.api if plan.spans_per_s else None, trial.query_ms, problems):
+    with _queries(server.api, queries_per_s, trial.query_ms, problems):
         ran = subprocess.run(
             [sys.executable, "-m", "bench.loader", json.dumps(asdict(plan))],
             cwd=_ROOT,
@@ -99,23 +99,26 @@ def median(trials: list[Trial], figure: str) -> float:
 
 
 @contextmanager
-def _queries(api: str | None, took_ms: list[float], problems: list[str]) -> Iterator[None]:
-    """Ask one query a second while inside; none where there is no `api`."""
-    if api is None:
+def _queries(
+    api: str | None, per_s: float, took_ms: list[float], problems: list[str]
+) -> Iterator[None]:
+    """Ask queries on a schedule while inside, each timed from when it was meant to be asked."""
+    if api is None or per_s <= 0:
         yield
         return
     stop = threading.Event()
 
     def ask() -> None:
         with httpx.Client(base_url=f"http://{api}", trust_env=False) as client:
-            while not stop.wait(QUERY_EVERY_S):
-                began = time.perf_counter()
+            due = time.perf_counter() + 1 / per_s
+            while not stop.wait(max(0.0, due - time.perf_counter())):
                 try:
                     client.get(QUERY).raise_for_status()
                 except httpx.HTTPError as error:
                     problems.append(f"a query failed: {error}")
                     return
-                took_ms.append((time.perf_counter() - began) * 1e3)
+                took_ms.append((time.perf_counter() - due) * 1e3)
+                due += 1 / per_s
 
     asking = threading.Thread(target=ask, name="queries")
     asking.start()
