@@ -184,17 +184,16 @@ fn looseness(out: &[Item], limits: &[f64]) -> f64 {
     loosest
 }
 
-/// Compress sorted `items` to about `slots` centroids, at the cost of one walk or two.
+/// Compress sorted `items` to about as many centroids as there are `limits`.
 ///
 /// For working centroids, which need not be as many as promised.
 pub(super) fn condense(
     items: impl Iterator<Item = Item> + Clone,
-    count: u64,
-    slots: usize,
+    limits: Vec<f64>,
     out: Vec<Item>,
 ) -> Vec<Item> {
     let items = Ties::new(items);
-    let limits = gaps::around(items.clone(), scale::limits(count, slots).collect(), MERGED_GAP);
+    let limits = gaps::around(items.clone(), limits, MERGED_GAP);
     Pass::new(&limits, WORKING_SHARE, out).run(items)
 }
 
