@@ -114,6 +114,26 @@ impl Engine {
         query::query(&self.state, request_json)
     }
 
+    /// Answer `GET /api/v1/query_range`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::query`]; too many points say which step would fit.
+    pub fn query_range(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::query_range(&self.state, request_json)
+    }
+
+    /// Answer `GET /api/v1/compare`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::query`].
+    pub fn compare(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::compare(&self.state, request_json)
+    }
+
     /// Views with their series, as JSON.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::BUCKET_S;
 use super::series::{SeriesWindows, Slice};
+use super::{BUCKET_S, Steps};
 use crate::clock::SECOND_NS;
 use crate::signal::MEASURES;
 
@@ -61,6 +61,14 @@ impl ByShard {
     fn shard(&self, shard: usize) -> &[u32] {
         &self.events[self.starts[shard] as usize..self.starts[shard + 1] as usize]
     }
+}
+
+/// Something of one series, met in a slice of event time.
+pub(crate) enum Piece {
+    /// Events with their values.
+    Events(Slice),
+    /// How many events came too late for the digests.
+    Late(u64),
 }
 
 /// Windows of every series of a view.
@@ -173,19 +181,37 @@ impl WindowStore {
         }
     }
 
-    /// Slices of one measure of one series in a window (seconds), and its late events.
-    pub(crate) fn slices(
+    /// Meet what `series` hold of a measure in each of `steps`, one lock a shard.
+    ///
+    /// `found` is told the place in `series` and the slice, and runs under the
+    /// shard's lock: what takes long belongs after the visit.
+    pub(crate) fn visit(
         &self,
-        series: u32,
-        window: (i64, i64),
+        steps: &Steps,
         measure: usize,
-    ) -> (Vec<Slice>, u64) {
-        let mut out = Vec::new();
-        let late = self.with(series, |windows| {
-            windows.slices(window, self.slots.len(), measure, &mut out);
-            windows.late_in(window.0, window.1)
-        });
-        (out, late.unwrap_or(0))
+        series: &[u32],
+        mut found: impl FnMut(usize, usize, Piece),
+    ) {
+        let shard_of = |place: u32| series[place as usize] as usize % SHARDS;
+        let mut places: Vec<u32> = (0..series.len() as u32).collect();
+        places.sort_unstable_by_key(|place| shard_of(*place));
+        let mut pieces = Vec::new();
+        for places in places.chunk_by(|a, b| shard_of(*a) == shard_of(*b)) {
+            let shard = self.shards[shard_of(places[0])].lock();
+            for &place in places {
+                let place = place as usize;
+                let Some(windows) = shard.get(series[place] as usize / SHARDS) else { continue };
+                for at in 0..steps.count {
+                    let slice = steps.slice(at);
+                    windows.slices(slice, self.slots.len(), measure, &mut pieces);
+                    pieces.drain(..).for_each(|piece| found(place, at, Piece::Events(piece)));
+                    let late = windows.late_in(slice.0, slice.1);
+                    if late > 0 {
+                        found(place, at, Piece::Late(late));
+                    }
+                }
+            }
+        }
     }
 
     /// Look at one series under its shard's lock; `None` before its first event.
