@@ -60,7 +60,11 @@ impl Engine {
         self.bytes(py, |core| core.query(request_json))
     }
 
-    fn query_range<'py>(&self, py: Python<'py>, request_json: &str) -> PyResult<Bound<'py, PyBytes>> {
+    fn query_range<'py>(
+        &self,
+        py: Python<'py>,
+        request_json: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         self.bytes(py, |core| core.query_range(request_json))
     }
 

@@ -9,8 +9,8 @@ use crate::digest::Digest;
 
 /// Finest scale: rows 1.1 % wide. Finer would draw what a digest cannot know.
 const SCALE_MAX: i32 = 6;
-/// Coarsest scale: two rows hold everything a digest can.
-const SCALE_MIN: i32 = -10;
+/// Coarsest scale: two rows hold every measure, 2^-64 to 2^64.
+const SCALE_MIN: i32 = -6;
 
 /// Rows that every picture can be drawn in: negative, zero, and two above.
 pub(super) const ROWS_MIN: usize = 4;
@@ -119,8 +119,8 @@ impl Edges {
     }
 }
 
-/// Smallest magnitude that a digest tells from 0.
-const LEAST: f64 = 1.0 / (u64::MAX as f64);
+/// A magnitude that a digest surely tells from 0, smaller than anything measured.
+const LEAST: f64 = 1.0 / (1u64 << 63) as f64;
 
 /// The edges 2^(k / 2^scale), by k.
 struct Grid {
