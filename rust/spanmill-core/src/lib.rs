@@ -124,6 +124,16 @@ impl Engine {
         query::query_range(&self.state, request_json)
     }
 
+    /// Answer `GET /api/v1/heatmap`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::query`]; too many cells say the limit.
+    pub fn heatmap(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::heatmap(&self.state, request_json)
+    }
+
     /// Answer `GET /api/v1/compare`, JSON in and out.
     ///
     /// # Errors

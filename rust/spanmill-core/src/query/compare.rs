@@ -205,7 +205,7 @@ fn by_window(asked: &Asked<'_>, ranks: &Ranks, sides: [Vec<Group>; 2]) -> Pairs 
     let mut pairs = Pairs::new();
     for (side, groups) in sides.into_iter().enumerate() {
         for mut group in groups {
-            if let Some(read) = read(asked.place, ranks, &mut group) {
+            if let Some(read) = read(asked, ranks, &mut group) {
                 pairs.entry(group.dims).or_default()[side] = Some(read);
             }
         }
@@ -218,17 +218,17 @@ fn by_value(asked: &Asked<'_>, ranks: &Ranks, groups: Vec<Group>, values: [&str;
     for mut group in groups {
         let value = group.dims.pop().flatten();
         let side = values.iter().position(|wanted| value.as_deref() == Some(wanted));
-        if let Some((side, read)) = side.zip(read(asked.place, ranks, &mut group)) {
+        if let Some((side, read)) = side.zip(read(asked, ranks, &mut group)) {
             pairs.entry(group.dims).or_default()[side] = Some(read);
         }
     }
     pairs
 }
 
-fn read(place: usize, ranks: &Ranks, group: &mut Group) -> Option<Read> {
+fn read(asked: &Asked<'_>, ranks: &Ranks, group: &mut Group) -> Option<Read> {
     let cell = group.cells.pop()?;
     let late = cell.late;
-    let digest = cell.merge(place);
+    let digest = cell.merge(asked);
     let (estimates, rank_error) = estimates(&digest, &ranks.values)?;
     let totals = Totals {
         count: digest.count(),

@@ -85,8 +85,8 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// The distribution of the measure at `place`; empty without an event.
-    pub(super) fn merge(self, place: usize) -> Digest {
-        merge_slices(self.slices, place)
+    /// The distribution of the measure asked for; empty without an event.
+    pub(super) fn merge(self, asked: &Asked<'_>) -> Digest {
+        merge_slices(self.slices, asked.place)
     }
 }

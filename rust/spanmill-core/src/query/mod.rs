@@ -7,7 +7,9 @@
 mod answer;
 mod ask;
 mod compare;
+mod edges;
 mod gather;
+mod heatmap;
 mod interval;
 mod list;
 mod percentiles;
@@ -15,6 +17,7 @@ mod range;
 mod when;
 
 pub(crate) use compare::compare;
+pub(crate) use heatmap::heatmap;
 pub(crate) use list::{measures, series, signals, slos, stats};
 pub(crate) use percentiles::query;
 pub(crate) use range::query_range;

@@ -123,21 +123,21 @@ fn row<'a>(
     let points: Vec<Point<'a>> = cells
         .into_iter()
         .zip(edges)
-        .filter_map(|(cell, edges)| point(asked.place, ranks, cell, &edges[0], &edges[1]))
+        .filter_map(|(cell, edges)| point(asked, ranks, cell, &edges[0], &edges[1]))
         .collect();
     // No event in the range: absent, like a slice without one.
     (!points.is_empty()).then_some(Row { dims: Dims(asked, &group.dims), points })
 }
 
 fn point<'a>(
-    place: usize,
+    asked: &Asked<'_>,
     ranks: &'a Ranks,
     cell: Cell,
     start: &'a str,
     end: &'a str,
 ) -> Option<Point<'a>> {
     let late = cell.late;
-    let digest = cell.merge(place);
+    let digest = cell.merge(asked);
     let quantiles = digest.quantiles(&ranks.values)?;
     Some(Point {
         start,
