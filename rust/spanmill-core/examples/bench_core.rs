@@ -21,7 +21,7 @@ const CONFIG: &str = r#"{
         "measures": ["duration", "ttft", "tpot", "queue_time", "input_tokens", "output_tokens"]}],
     "objectives": [],
     "limits": {"series": 100000, "groups": 1000, "dimension_values": 1000000,
-        "dimension_bytes": 256, "sources": 1000, "request_bytes": 67108864}
+        "dimension_bytes": 256, "sources": 1000, "request_bytes": 67108864, "memory": 2147483648}
 }"#;
 
 type Failure = Box<dyn std::error::Error>;

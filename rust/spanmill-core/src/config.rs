@@ -117,6 +117,8 @@ pub struct Limits {
     pub sources: usize,
     /// Length of one request.
     pub request_bytes: usize,
+    /// Memory for windows and identities, bytes.
+    pub memory: usize,
 }
 
 /// Dimension of this name.

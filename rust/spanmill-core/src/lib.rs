@@ -24,7 +24,7 @@ mod state;
 mod stats;
 mod value;
 mod view;
-mod window;
+pub mod window;
 pub mod wire;
 
 use std::sync::Arc;
@@ -38,6 +38,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::state::State;
+use crate::window::SealSink;
 
 /// The measures and dimensions that exist, with units, as JSON.
 #[must_use]
@@ -60,9 +61,22 @@ impl Engine {
     /// [`Error::Config`] or [`Error::Unknown`] where a section names what the
     /// core does not have; [`Error::FolderInUse`]; [`Error::Folder`].
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_with_sink(config, clock, None)
+    }
+
+    /// Like [`Engine::open`], and hand every sealed bucket to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::open`].
+    pub fn open_with_sink(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        sink: Option<Box<dyn SealSink>>,
+    ) -> Result<Self> {
         Ok(Self {
             folder: Mutex::new(Some(Folder::take(&config.data_dir)?)),
-            state: State::new(config, clock)?,
+            state: State::new(config, clock, sink)?,
             closed: AtomicBool::new(false),
         })
     }
@@ -93,15 +107,14 @@ impl Engine {
         self.state.stats.refuse(reason);
     }
 
-    /// Move the idle watermark and seal what it passed. Meant for once a second.
+    /// Move the idle watermark, seal what it passed, keep to the memory budget. Meant for once a second.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Error::Closed`]; whatever the sink of sealed buckets says.
     pub fn tick(&self) -> Result<()> {
         self.check_open()?;
-        self.state.seal();
-        Ok(())
+        self.state.seal()
     }
 
     /// Answer `GET /api/v1/query`, JSON in and out.

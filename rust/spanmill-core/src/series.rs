@@ -47,6 +47,12 @@ impl Identities {
         self.table.len()
     }
 
+    /// Bytes held, read off capacities.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let distinct: usize = self.distinct.iter().map(hashbrown::HashSet::allocation_size).sum();
+        self.tuples.capacity() * size_of::<ValueId>() + self.table.allocation_size() + distinct
+    }
+
     /// Value ids of one series, in the order of its view's dimensions.
     pub(crate) fn tuple(&self, series: u32) -> &[ValueId] {
         at(&self.tuples, self.width, series)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use parking_lot::RwLock;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::budget::{HORIZON_S, Objective};
 use crate::config::{Condition, Config, ObjectiveConfig, ViewConfig, dimension, measure};
@@ -12,7 +13,7 @@ use crate::series::Identities;
 use crate::signal::{Dimension, Measure};
 use crate::sli;
 use crate::value::{ValueId, Values};
-use crate::window::WindowStore;
+use crate::window::{Use, WindowStore};
 
 /// Which events, and how they are told apart: the half that views and objectives share.
 pub(crate) struct Grouping {
@@ -51,11 +52,16 @@ impl Grouping {
     }
 }
 
+/// Accepted values by place among a view's dimensions; all must hold.
+type Places = Vec<(usize, Vec<ValueId>)>;
+
 /// One view.
 pub(crate) struct View {
     pub name: String,
     pub grouping: Grouping,
     pub measures: Vec<Measure>,
+    /// Places and accepted values of each objective that may use its series.
+    objectives: Vec<Places>,
     pub windows: WindowStore,
 }
 
@@ -131,7 +137,7 @@ impl Plan {
         let views = config
             .views
             .iter()
-            .map(|view| View::new(view, config.limits.series, &slots, values))
+            .map(|view| View::new(view, config, &slots, values))
             .collect::<Result<_>>()?;
         let objectives = config
             .objectives
@@ -162,7 +168,7 @@ impl Plan {
 }
 
 impl View {
-    fn new(config: &ViewConfig, limit: usize, slots: &Slots, values: &Values) -> Result<Self> {
+    fn new(config: &ViewConfig, whole: &Config, slots: &Slots, values: &Values) -> Result<Self> {
         if config.measures.is_empty() {
             return Err(Error::Config(format!("view {:?} has no measures", config.name)));
         }
@@ -170,13 +176,73 @@ impl View {
             config.measures.iter().map(|name| measure(name)).collect::<Result<_>>()?;
         let places = measures.iter().map(|m| place_of(slots, *m)).collect();
         let dimensions = dimensions(&config.dimensions)?;
+        let limit = whole.limits.series;
+        let mut objectives = Vec::new();
+        for objective in &whole.objectives {
+            objectives.extend(used_by(objective, &dimensions, &measures, values)?);
+        }
         Ok(Self {
             name: config.name.clone(),
             grouping: Grouping::new(&config.conditions, dimensions, limit, slots, values)?,
             measures,
+            objectives,
             windows: WindowStore::new(places, slots.measures.len()),
         })
     }
+
+    /// What the windows of an identity are kept for.
+    ///
+    /// An objective uses a series if the view has all that the objective measures (any
+    /// measure will do for one that counts errors) and the series' values satisfy its
+    /// whole `where`.
+    pub(crate) fn used(&self, tuple: &[ValueId]) -> Use {
+        let holds = |(place, ids): &(usize, Vec<ValueId>)| ids.contains(&tuple[*place]);
+        let uses = |conditions: &Places| conditions.iter().all(holds);
+        if self.objectives.iter().any(uses) { Use::Objective } else { Use::Recent }
+    }
+
+    /// An identity's id: the same in every file, process and run.
+    pub(crate) fn stable_id(&self, tuple: &[ValueId], values: &Values) -> i64 {
+        let mut named: Vec<(Dimension, ValueId)> =
+            self.grouping.dimensions.iter().copied().zip(tuple.iter().copied()).collect();
+        named.sort_unstable();
+        let mut hasher = Xxh3::new();
+        hasher.update(self.name.as_bytes());
+        for (dimension, id) in named {
+            if let Some(text) = values.text(id) {
+                hasher.update(&[0]);
+                hasher.update(dimension.info().name.as_bytes());
+                hasher.update(&[1]);
+                hasher.update(text.as_bytes());
+            }
+        }
+        hasher.digest().cast_signed()
+    }
+}
+
+/// Which of a view's series an objective uses: places and accepted values, all of which must hold.
+///
+/// `None` where it uses none: the view lacks what the objective measures, or a
+/// dimension of its `where`, so that no series is the objective's alone.
+fn used_by(
+    objective: &ObjectiveConfig,
+    dimensions: &[Dimension],
+    measures: &[Measure],
+    values: &Values,
+) -> Result<Option<Places>> {
+    if !sli::measures(&objective.sli)?.iter().all(|needed| measures.contains(needed)) {
+        return Ok(None);
+    }
+    let mut conditions = Vec::new();
+    for (name, accepted) in &objective.conditions {
+        let wanted = dimension(name)?;
+        let Some(place) = dimensions.iter().position(|mine| *mine == wanted) else {
+            return Ok(None);
+        };
+        let ids = accepted.iter().map(|text| values.intern(text.as_bytes())).collect();
+        conditions.push((place, ids));
+    }
+    Ok(Some(conditions))
 }
 
 impl GroupedObjective {

@@ -36,7 +36,8 @@ fn config(folder: &std::path::Path, limits_series: usize, objectives: Json) -> C
             "measures": ["duration", "ttft", "tpot", "output_tokens"]}],
         "objectives": objectives,
         "limits": {"series": limits_series, "groups": 100, "dimension_values": 10_000,
-            "dimension_bytes": 256, "sources": 100, "request_bytes": 1 << 24},
+            "dimension_bytes": 256, "sources": 100, "request_bytes": 1 << 24,
+            "memory": 1_u64 << 31},
     });
     Config::from_json(&config.to_string()).expect("valid")
 }
