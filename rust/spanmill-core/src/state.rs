@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub ledger: Ledger,
     pub stats: Stats,
     pub scratch: Scratch,
+    /// Steady time of the last round of retirement, nanoseconds.
+    pub retired_at_ns: AtomicI64,
     /// Bucket number sealing has reached; [`NOTHING_SEALED`] at first.
     sealed: AtomicI64,
     /// Held while sealing: one sealer at a time. Readers never wait for it.
@@ -66,6 +68,7 @@ impl State {
             limits,
             stats: Stats::default(),
             scratch: Scratch::default(),
+            retired_at_ns: AtomicI64::new(0),
             sealed: AtomicI64::new(NOTHING_SEALED),
             sealing: Mutex::new(()),
         })
@@ -86,6 +89,9 @@ impl State {
         {
             for view in &self.plan.views {
                 view.windows.seal(sealed, through);
+                if let Some(companions) = &view.companions {
+                    companions.seal(sealed, through);
+                }
             }
             self.sealed.store(through, Ordering::Release);
         }

@@ -6,14 +6,17 @@
 
 mod answer;
 mod ask;
+mod companion;
 mod compare;
 mod gather;
 mod interval;
+mod limits;
 mod list;
 mod percentiles;
 mod range;
 mod when;
 
+pub(crate) use companion::{distinct, top};
 pub(crate) use compare::compare;
 pub(crate) use list::{measures, series, signals, slos, stats};
 pub(crate) use percentiles::query;

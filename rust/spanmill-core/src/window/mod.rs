@@ -4,8 +4,8 @@ mod open;
 mod series;
 mod store;
 
-pub(crate) use series::{SeriesWindows, Slice, merge_slices};
-pub(crate) use store::{ByShard, NOT_TAKEN, Piece, Rows, WindowStore};
+pub(crate) use series::{Slice, merge_slices};
+pub(crate) use store::{ByShard, NOT_TAKEN, Piece, Rows, SHARDS, WindowStore};
 
 /// One width of buckets and how many are kept.
 pub(crate) struct Tier {

@@ -134,6 +134,11 @@ impl SeriesWindows {
         drop(self.late.drain(..gone));
     }
 
+    /// Whether nothing is left of it but its count.
+    pub(super) fn is_silent(&self) -> bool {
+        self.open.is_empty() && self.late.is_empty() && self.tiers.iter().all(VecDeque::is_empty)
+    }
+
     /// Everything of `measure` in [start, end), seconds, snapped to held edges.
     ///
     /// Uses the widest sealed buckets that fit, then open ones.

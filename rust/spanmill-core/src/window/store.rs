@@ -10,7 +10,7 @@ use crate::clock::SECOND_NS;
 use crate::signal::MEASURES;
 
 /// Enough that sealing a shard holds up ingest for a few milliseconds at most.
-const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = 64;
 
 /// A batch's events as columns, for one view.
 pub(crate) struct Rows<'a> {
@@ -58,7 +58,8 @@ impl ByShard {
         }
     }
 
-    fn shard(&self, shard: usize) -> &[u32] {
+    /// Events of the series in one shard.
+    pub(crate) fn shard(&self, shard: usize) -> &[u32] {
         &self.events[self.starts[shard] as usize..self.starts[shard + 1] as usize]
     }
 }
@@ -211,6 +212,29 @@ impl WindowStore {
                     }
                 }
             }
+        }
+    }
+
+    /// Series of which nothing is left in any bucket.
+    pub(crate) fn silent(&self) -> Vec<u32> {
+        let mut silent = Vec::new();
+        for (number, shard) in self.shards.iter().enumerate() {
+            let shard = shard.lock();
+            let places = shard.iter().enumerate().filter(|(_, series)| series.is_silent());
+            silent.extend(places.map(|(place, _)| (place * SHARDS + number) as u32));
+        }
+        silent
+    }
+
+    /// Free a series, unless it is no longer silent; its id may then be another's.
+    pub(crate) fn forget(&self, series: u32) -> bool {
+        let mut shard = self.shards[series as usize % SHARDS].lock();
+        match shard.get_mut(series as usize / SHARDS) {
+            Some(windows) if windows.is_silent() => {
+                *windows = SeriesWindows::default();
+                true
+            }
+            _ => false,
         }
     }
 
