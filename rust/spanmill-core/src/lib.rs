@@ -7,6 +7,7 @@
 mod batch;
 mod budget;
 pub mod clock;
+mod companion;
 pub mod config;
 mod convention;
 pub mod digest;
@@ -14,16 +15,20 @@ pub mod error;
 mod folder;
 mod ingest;
 mod ledger;
+mod overflow;
 mod query;
+mod retirement;
 mod rollup;
 mod sequence;
 mod series;
 pub mod signal;
+mod skew;
 mod sli;
 mod state;
 mod stats;
 mod value;
 mod view;
+mod wide;
 pub mod window;
 pub mod wire;
 
@@ -97,6 +102,7 @@ impl Engine {
         match &outcome {
             Ok(_) => self.state.stats.accept(request.len()),
             Err(Error::TooLarge { .. }) => self.state.stats.refuse("too_large"),
+            Err(Error::ClockSuspect { .. }) => self.state.stats.refuse("clock_suspect"),
             Err(_) => self.state.stats.refuse("malformed"),
         }
         outcome
@@ -107,14 +113,28 @@ impl Engine {
         self.state.stats.refuse(reason);
     }
 
-    /// Move the idle watermark, seal what it passed, keep to the memory budget. Meant for once a second.
+    /// Why no traffic should come now; `None` while it should.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn unready(&self) -> Result<Option<String>> {
+        self.check_open()?;
+        let suspicion = self.state.sequence.clock_suspicion(self.state.clock.steady_ns());
+        Ok(suspicion.map(|(ahead, of)| Error::ClockSuspect { ahead, of }.to_string()))
+    }
+
+    /// Move the idle watermark, seal what it passed, keep to the memory
+    /// budget, retire what is silent. Meant for once a second.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`]; whatever the sink of sealed buckets says.
     pub fn tick(&self) -> Result<()> {
         self.check_open()?;
-        self.state.seal()
+        let sealed = self.state.seal();
+        retirement::retire(&self.state);
+        sealed
     }
 
     /// Answer `GET /api/v1/query`, JSON in and out.
@@ -155,6 +175,26 @@ impl Engine {
     pub fn compare(&self, request_json: &str) -> Result<Vec<u8>> {
         self.check_open()?;
         query::compare(&self.state, request_json)
+    }
+
+    /// Answer `GET /api/v1/distinct`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`] lists what exists; [`Error::Request`] says what no view keeps.
+    pub fn distinct(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::distinct(&self.state, request_json)
+    }
+
+    /// Answer `GET /api/v1/top`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`] lists what exists; [`Error::Request`] says what no view keeps.
+    pub fn top(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::top(&self.state, request_json)
     }
 
     /// Views with their series, as JSON.

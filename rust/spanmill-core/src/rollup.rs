@@ -76,12 +76,11 @@ fn collect<'a>(
     rows: &mut Vec<Row<'a>>,
 ) {
     let identities = view.grouping.identities.read();
-    for series in 0..identities.len() as u32 {
+    for (series, tuple) in identities.live() {
         let minutes = view.windows.minutes(series, (start_s, end_s));
         if minutes.is_empty() {
             continue;
         }
-        let tuple = identities.tuple(series);
         let text = |dimension: &Dimension| {
             let at = view.grouping.dimensions.iter().position(|mine| mine == dimension)?;
             state.values.text(tuple[at])

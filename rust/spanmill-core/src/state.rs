@@ -1,7 +1,7 @@
 //! What the paths of ingest, query and rollup share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -76,6 +76,8 @@ pub(crate) struct State {
     pub ledger: Ledger,
     pub stats: Stats,
     pub scratch: Scratch,
+    /// Steady time of the last round of retirement, nanoseconds.
+    pub retired_at_ns: AtomicI64,
     /// What queries may count on.
     kept: RwLock<Kept>,
     sealer: Mutex<Sealer>,
@@ -102,6 +104,7 @@ impl State {
             limits,
             stats: Stats::default(),
             scratch: Scratch::default(),
+            retired_at_ns: AtomicI64::new(0),
             kept: RwLock::default(),
             sealer: Mutex::new(Sealer { sink, demoted: false }),
             demoted: Default::default(),
@@ -146,6 +149,9 @@ impl State {
             let mut leaves = Vec::new();
             let wanted = sealer.sink.is_some().then_some(&mut leaves);
             view.windows.seal_into(kept, through, &used, wanted);
+            if let Some(companions) = &view.companions {
+                companions.seal(kept.sealed(), through);
+            }
             written.push((view, leaves));
         }
         *self.kept.write() = kept.advanced(through);

@@ -27,8 +27,7 @@ impl Matching {
         let mut known: HashMap<Vec<ValueId>, u32> = HashMap::new();
         let mut key = Vec::with_capacity(asked.by.len());
         let identities = asked.view.grouping.identities.read();
-        for series in 0..identities.len() as u32 {
-            let tuple = identities.tuple(series);
+        for (series, tuple) in identities.live() {
             if !asked.conditions.iter().all(|(at, ids)| ids.contains(&tuple[*at])) {
                 continue;
             }

@@ -15,7 +15,7 @@ use crate::clock::SECOND_NS;
 use crate::signal::MEASURES;
 
 /// Enough that threads seldom meet in one.
-pub(super) const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = 64;
 
 /// The table of a shard grows by this share: room for series that may never come is dear.
 const GROWTH: usize = 16;
@@ -77,7 +77,8 @@ impl ByShard {
         }
     }
 
-    fn shard(&self, shard: usize) -> &[u32] {
+    /// Events of the series in one shard.
+    pub(crate) fn shard(&self, shard: usize) -> &[u32] {
         &self.events[self.starts[shard] as usize..self.starts[shard + 1] as usize]
     }
 }
@@ -92,8 +93,6 @@ pub(super) struct Shard {
     pub closing: Vec<(u32, Arc<OpenBucket>)>,
     /// Series that have rings.
     pub ringed: usize,
-    /// Series that have fallen silent, for [`WindowStore::silent`].
-    pub silent: Vec<u32>,
 }
 
 impl Shard {
@@ -310,28 +309,28 @@ impl WindowStore {
         self.over_budget.store(over, Ordering::Relaxed);
     }
 
-    /// Series that have fallen silent since the last call: nothing open, nothing
-    /// sealed, nothing late is left of them.
+    /// Series that are silent: nothing open, sealed or late is left of them.
+    ///
+    /// Reads three words a series, under its shard's lock.
     #[must_use]
     pub fn silent(&self) -> Vec<u32> {
         let mut silent = Vec::new();
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            let listed = std::mem::take(&mut shard.silent);
-            silent.extend(listed.into_iter().filter(|series| shard.is_silent(*series)));
+        for (number, shard) in self.shards.iter().enumerate() {
+            let shard = shard.lock();
+            let all = (0..shard.series.len()).map(|slot| (slot * SHARDS + number) as u32);
+            silent.extend(all.filter(|series| shard.is_silent(*series)));
         }
-        silent.sort_unstable();
-        silent.dedup();
         silent
     }
 
-    /// Forget a silent series, so that its id may name another; its events since the start.
-    ///
-    /// `None`, and nothing changes, where it is not silent any more.
-    pub fn forget(&self, series: u32) -> Option<u64> {
+    /// Free a series, unless it is no longer silent; its id may then be another's.
+    pub fn forget(&self, series: u32) -> bool {
         let mut shard = self.shard(series).lock();
         let silent = shard.is_silent(series);
-        silent.then(|| std::mem::take(&mut shard.series[slot_of(series)].events))
+        if silent {
+            shard.series[slot_of(series)] = SeriesWindows::default();
+        }
+        silent
     }
 }
 
@@ -346,10 +345,6 @@ fn push_late(
     let series = rows.series[event];
     let windows = &mut shard.series[slot_of(series)];
     if rows.ends_ns[event] < rows.horizon_ns {
-        // Its series may be new, and would never fall silent otherwise.
-        if windows.is_silent() {
-            shard.silent.push(series);
-        }
         return 0;
     }
     shard.ringed += usize::from(windows.rings.is_none());
