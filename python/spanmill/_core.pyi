@@ -67,6 +67,34 @@ class Engine:
             BadRequest: The window, a quantile or the time is out of range; says the range.
         """
 
+    def query_range(self, request_json: str) -> bytes:
+        """
+        Answer `GET /api/v1/query_range` as JSON bytes.
+
+        Raises:
+            UnknownName: The measure, dimension or view does not exist; lists those that do.
+            BadRequest: A time, step or quantile is out of range, or there are too many points;
+                says the range.
+        """
+
+    def heatmap(self, request_json: str) -> bytes:
+        """
+        Answer `GET /api/v1/heatmap` as JSON bytes.
+
+        Raises:
+            UnknownName: The measure, dimension or view does not exist; lists those that do.
+            BadRequest: The window is out of range, or there are too many cells; says the range.
+        """
+
+    def compare(self, request_json: str) -> bytes:
+        """
+        Answer `GET /api/v1/compare` as JSON bytes.
+
+        Raises:
+            UnknownName: The measure, dimension or view does not exist; lists those that do.
+            BadRequest: A window or quantile is out of range, or the two overlap; says the range.
+        """
+
     def series(self) -> bytes:
         """List views with their series and counts, as JSON bytes."""
 

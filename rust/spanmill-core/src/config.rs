@@ -125,6 +125,8 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Bytes that `distinct` and `top` of one view may hold.
     pub companion_bytes: usize,
+    /// Memory for windows and identities, bytes.
+    pub memory: usize,
 }
 
 /// Dimension of this name whose values may be shown: the end user's may not.

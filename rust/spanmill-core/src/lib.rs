@@ -29,7 +29,7 @@ mod stats;
 mod value;
 mod view;
 mod wide;
-mod window;
+pub mod window;
 pub mod wire;
 
 use std::sync::Arc;
@@ -43,6 +43,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::state::State;
+use crate::window::SealSink;
 
 /// The measures and dimensions that exist, with units, as JSON.
 #[must_use]
@@ -65,9 +66,22 @@ impl Engine {
     /// [`Error::Config`] or [`Error::Unknown`] where a section names what the
     /// core does not have; [`Error::FolderInUse`]; [`Error::Folder`].
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_with_sink(config, clock, None)
+    }
+
+    /// Like [`Engine::open`], and hand every sealed bucket to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::open`].
+    pub fn open_with_sink(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        sink: Option<Box<dyn SealSink>>,
+    ) -> Result<Self> {
         Ok(Self {
             folder: Mutex::new(Some(Folder::take(&config.data_dir)?)),
-            state: State::new(config, clock)?,
+            state: State::new(config, clock, sink)?,
             closed: AtomicBool::new(false),
         })
     }
@@ -110,16 +124,17 @@ impl Engine {
         Ok(suspicion.map(|(ahead, of)| Error::ClockSuspect { ahead, of }.to_string()))
     }
 
-    /// Move the idle watermark, seal what it passed, retire what is silent. Meant for once a second.
+    /// Move the idle watermark, seal what it passed, keep to the memory budget, retire what is
+    /// silent. Meant for once a second.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Error::Closed`]; whatever the sink of sealed buckets says.
     pub fn tick(&self) -> Result<()> {
         self.check_open()?;
-        self.state.seal();
+        let sealed = self.state.seal();
         retirement::retire(&self.state);
-        Ok(())
+        sealed
     }
 
     /// Answer `GET /api/v1/query`, JSON in and out.
@@ -140,6 +155,16 @@ impl Engine {
     pub fn query_range(&self, request_json: &str) -> Result<Vec<u8>> {
         self.check_open()?;
         query::query_range(&self.state, request_json)
+    }
+
+    /// Answer `GET /api/v1/heatmap`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::query`]; too many cells say the limit.
+    pub fn heatmap(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::heatmap(&self.state, request_json)
     }
 
     /// Answer `GET /api/v1/compare`, JSON in and out.

@@ -57,6 +57,9 @@ struct Share {
 pub(crate) struct Identities {
     width: usize,
     bounds: Bounds,
+    /// The limit now: lower while there is no memory for more.
+    limit: usize,
+    short: bool,
     table: HashTable<u32>,
     tuples: Vec<ValueId>,
     /// Number of each identity in the order of first sight, by series: unique for ever.
@@ -91,6 +94,8 @@ impl Identities {
     pub(crate) fn new(width: usize, bounds: Bounds) -> Self {
         let mut identities = Self {
             width,
+            limit: bounds.limit,
+            short: false,
             bounds,
             table: HashTable::new(),
             tuples: Vec::new(),
@@ -106,6 +111,17 @@ impl Identities {
             let _ = identities.insert(&[]);
         }
         identities
+    }
+
+    /// Take no more than there are now while memory is short, and as many as before once it is not.
+    pub(crate) fn set_short(&mut self, short: bool) {
+        self.short = short;
+        self.limit = if short { self.count().min(self.limit) } else { self.bounds.limit };
+    }
+
+    /// Whether memory is short for more.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short
     }
 
     /// How many there are now.
@@ -211,7 +227,7 @@ impl Identities {
         if let Some(series) = self.find(tuple) {
             return series;
         }
-        let everyone_full = self.count() >= self.bounds.limit;
+        let everyone_full = self.count() >= self.limit;
         let tenant_full =
             self.tenant(tuple).is_some_and(|(tenant, limit)| self.share_of(tenant) >= limit);
         if !everyone_full && !tenant_full {
@@ -265,7 +281,7 @@ impl Identities {
     fn has_room(&self, tuple: &[ValueId], gave_all: bool) -> bool {
         let room = |held: usize, limit: usize| held < limit + reserve(limit, gave_all);
         let tenant = self.tenant(tuple);
-        room(self.count(), self.bounds.limit)
+        room(self.count(), self.limit)
             && tenant.is_none_or(|(tenant, limit)| room(self.share_of(tenant), limit))
     }
 
@@ -451,6 +467,23 @@ mod tests {
         assert_eq!(shared, groups.resolve(&[9, 9]));
         assert_eq!(known, [groups.resolve(&[5, 6]), groups.resolve(&[5, 7])]);
         assert_eq!(&[shared], groups.collapsed());
+    }
+
+    /// While memory is short a new identity gives way to known ones, and not once there is room again.
+    #[test]
+    fn memory_bounds_identities_too() {
+        let mut identities = views(2, 1_000, None);
+        for model in 10..40 {
+            let _ = identities.resolve(&[5, model]);
+        }
+        identities.set_short(true);
+        for model in 100..200 {
+            let series = identities.resolve(&[5, model]);
+            assert_eq!(&[5, OTHER], identities.tuple(series));
+        }
+        identities.set_short(false);
+        let fresh = identities.resolve(&[5, 300]);
+        assert_eq!(&[5, 300], identities.tuple(fresh));
     }
 
     /// What is retired makes room and its id is given again, one round later, under a new number.

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use parking_lot::{Mutex, RwLock};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::budget::{HORIZON_S, Objective};
 use crate::companion::Companions;
 use crate::config::{
-    Condition, Config, Limits, ObjectiveConfig, ViewConfig, dimension, measure, shown_dimension,
+    Condition, Config, ObjectiveConfig, ViewConfig, dimension, measure, shown_dimension,
 };
 use crate::convention::{Slots, Vocabulary};
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use crate::signal::{Dimension, Measure};
 use crate::sli;
 use crate::value::{ValueId, Values};
 use crate::wide::{Column, Key, WidePlan};
-use crate::window::WindowStore;
+use crate::window::{Use, WindowStore};
 
 /// Which events, and how they are told apart: the half that views and objectives share.
 pub(crate) struct Grouping {
@@ -62,11 +63,16 @@ impl Grouping {
     }
 }
 
+/// Accepted values by place among a view's dimensions; all must hold.
+type Places = Vec<(usize, Vec<ValueId>)>;
+
 /// One view.
 pub(crate) struct View {
     pub name: String,
     pub grouping: Grouping,
     pub measures: Vec<Measure>,
+    /// Places and accepted values of each objective that may use its series.
+    objectives: Vec<Places>,
     pub windows: WindowStore,
     /// Dimensions that [`View::companions`] counts, and those that it ranks.
     pub distinct: Vec<Dimension>,
@@ -74,6 +80,8 @@ pub(crate) struct View {
     /// There are some where the view has either.
     pub companions: Option<Companions>,
     pub overflow: Mutex<Overflow>,
+    /// Series whose windows fell silent and that are not retired yet.
+    pub silent: Mutex<Vec<u32>>,
 }
 
 /// One objective with the grouping of its events.
@@ -200,7 +208,7 @@ impl Plan {
         let views = config
             .views
             .iter()
-            .map(|view| View::new(view, &config.limits, &promised, &slots, values))
+            .map(|view| View::new(view, config, &promised, &slots, values))
             .collect::<Result<_>>()?;
         let columns = columns(config)?;
         let wide = match columns.is_empty() {
@@ -243,7 +251,7 @@ impl Plan {
 impl View {
     fn new(
         config: &ViewConfig,
-        limits: &Limits,
+        whole: &Config,
         promised: &BTreeSet<Dimension>,
         slots: &Slots,
         values: &Values,
@@ -258,21 +266,27 @@ impl View {
         let tenant = cut.iter().position(|dimension| *dimension == Dimension::Tenant);
         let past = Past::Collapse {
             promised: cut.iter().map(|dimension| promised.contains(dimension)).collect(),
-            tenant: tenant.map(|position| (position, limits.tenant_series)),
+            tenant: tenant.map(|position| (position, whole.limits.tenant_series)),
         };
-        let bounds = Bounds { limit: limits.series, past };
+        let bounds = Bounds { limit: whole.limits.series, past };
         let distinct: Vec<Dimension> =
             config.distinct.iter().map(|name| dimension(name)).collect::<Result<_>>()?;
         let top = dimensions(&config.top)?;
+        let mut objectives = Vec::new();
+        for objective in &whole.objectives {
+            objectives.extend(used_by(objective, &cut, &measures, values)?);
+        }
         Ok(Self {
             name: config.name.clone(),
             grouping: Grouping::new(&config.conditions, cut, bounds, slots, values)?,
             measures,
+            objectives,
             windows: WindowStore::new(places, slots.measures.len()),
-            companions: companions(&distinct, &top, slots, limits.companion_bytes),
+            companions: companions(&distinct, &top, slots, whole.limits.companion_bytes),
             distinct,
             top,
-            overflow: Mutex::new(Overflow::new(limits.sources)),
+            overflow: Mutex::new(Overflow::new(whole.limits.sources)),
+            silent: Mutex::default(),
         })
     }
 
@@ -287,11 +301,66 @@ impl View {
         let tenant = self.tenant();
         let live = identities.collapsed().iter().map(|&series| {
             let tuple = identities.tuple(series);
-            let events = self.windows.with(series, |windows| windows.events).unwrap_or(0);
+            let events = self.windows.events(series);
             Collapsed { tuple, tenant: tenant.map(|position| tuple[position]), events }
         });
         self.overflow.lock().events(live)
     }
+
+    /// What the windows of an identity are kept for.
+    ///
+    /// An objective uses a series if the view has all that the objective measures (any
+    /// measure will do for one that counts errors) and the series' values satisfy its
+    /// whole `where`.
+    pub(crate) fn used(&self, tuple: &[ValueId]) -> Use {
+        let holds = |(place, ids): &(usize, Vec<ValueId>)| ids.contains(&tuple[*place]);
+        let uses = |conditions: &Places| conditions.iter().all(holds);
+        if self.objectives.iter().any(uses) { Use::Objective } else { Use::Recent }
+    }
+
+    /// An identity's id: the same in every file, process and run.
+    pub(crate) fn stable_id(&self, tuple: &[ValueId], values: &Values) -> i64 {
+        let mut named: Vec<(Dimension, ValueId)> =
+            self.grouping.dimensions.iter().copied().zip(tuple.iter().copied()).collect();
+        named.sort_unstable();
+        let mut hasher = Xxh3::new();
+        hasher.update(self.name.as_bytes());
+        for (dimension, id) in named {
+            if let Some(text) = values.text(id) {
+                hasher.update(&[0]);
+                hasher.update(dimension.info().name.as_bytes());
+                hasher.update(&[1]);
+                hasher.update(text.as_bytes());
+            }
+        }
+        hasher.digest().cast_signed()
+    }
+}
+
+/// Which of a view's series an objective uses: places and accepted values, all of which must hold.
+///
+/// `None` where it uses none: the view lacks what the objective measures, or a
+/// dimension of its `where`, so that no series is the objective's alone.
+fn used_by(
+    objective: &ObjectiveConfig,
+    dimensions: &[Dimension],
+    measures: &[Measure],
+    values: &Values,
+) -> Result<Option<Places>> {
+    if !sli::measures(&objective.sli)?.iter().all(|needed| measures.contains(needed)) {
+        return Ok(None);
+    }
+    let mut conditions = Vec::new();
+    for (name, accepted) in &objective.conditions {
+        let wanted = dimension(name)?;
+        let Some(place) = dimensions.iter().position(|mine| *mine == wanted) else {
+            return Ok(None);
+        };
+        let ids =
+            accepted.iter().map(|text| named_value(values, wanted, text)).collect::<Result<_>>()?;
+        conditions.push((place, ids));
+    }
+    Ok(Some(conditions))
 }
 
 fn companions(

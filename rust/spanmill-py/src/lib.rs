@@ -60,6 +60,22 @@ impl Engine {
         self.bytes(py, |core| core.query(request_json))
     }
 
+    fn query_range<'py>(
+        &self,
+        py: Python<'py>,
+        request_json: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |core| core.query_range(request_json))
+    }
+
+    fn heatmap<'py>(&self, py: Python<'py>, request_json: &str) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |core| core.heatmap(request_json))
+    }
+
+    fn compare<'py>(&self, py: Python<'py>, request_json: &str) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |core| core.compare(request_json))
+    }
+
     fn series<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.bytes(py, spanmill_core::Engine::series)
     }

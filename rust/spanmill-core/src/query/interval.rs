@@ -20,7 +20,7 @@
 
 use serde::Serialize;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Quantile};
 
 /// Share of intervals that hold the true value.
 pub(super) const CONFIDENCE: f64 = 0.95;
@@ -58,22 +58,23 @@ impl Estimate {
 
 /// Estimates at `qs`, and the largest rank error of them; `None` while empty.
 pub(super) fn estimates(digest: &Digest, qs: &[f64]) -> Option<(Vec<Estimate>, f64)> {
-    let at_q = digest.quantiles(qs)?;
+    let reader = digest.reader()?;
+    let at_q = reader.quantiles(qs);
     let margin = |q: f64| Z * (q * (1.0 - q) / digest.count() as f64).sqrt();
     let sampled: Vec<f64> = qs.iter().flat_map(|&q| [q - margin(q), q + margin(q)]).collect();
-    let at_ends = digest.quantiles(&clamped(&sampled))?;
+    let at_ends = reader.quantiles(&clamped(&sampled));
     let joined: Vec<f64> = (0..sampled.len())
         .map(|end| {
             let error = at_q[end / 2].rank_error.max(at_ends[end].rank_error);
             if end % 2 == 0 { sampled[end] - error } else { sampled[end] + error }
         })
         .collect();
-    let at_joined = digest.quantiles(&clamped(&joined))?;
+    let at_joined = reader.quantiles(&clamped(&joined));
     let end = |end: usize| {
         let inside = joined[end] > 0.0 && joined[end] < 1.0;
         inside.then_some((at_ends[end].value, at_joined[end].value))
     };
-    let estimate = |(at, quantile): (usize, &crate::digest::Quantile)| Estimate {
+    let estimate = |(at, quantile): (usize, &Quantile)| Estimate {
         value: quantile.value,
         low: end(2 * at),
         high: end(2 * at + 1),

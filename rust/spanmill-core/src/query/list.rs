@@ -24,11 +24,10 @@ pub(crate) fn series(state: &State) -> Json {
     let views = state.plan.views.iter().map(|view| {
         let identities = view.grouping.identities.read();
         let entry = |(series, tuple): (u32, &[ValueId])| {
-            let events = view.windows.with(series, |windows| windows.events).unwrap_or(0);
             // Not the place, which another series may have had before.
             json!({
                 "id": identities.serial(series), "dims": dims(state, &view.grouping, tuple),
-                "count": events,
+                "count": view.windows.events(series),
             })
         };
         let series: Vec<Json> = identities.live().map(entry).collect();
@@ -109,20 +108,29 @@ pub(crate) fn stats(state: &State) -> Json {
     shown["watermark_s"] = json!(time.watermark_ns.map(|ns| ns as f64 / SECOND_NS as f64));
     shown["batches"] = json!(time.batches);
     let mut series = Map::new();
-    let (mut open, mut sealed, mut bytes) = (0, 0, 0);
     for view in &state.plan.views {
         let identities = view.grouping.identities.read();
         let _ = series.insert(view.name.clone(), json!(identities.count()));
-        let held = view.windows.footprint();
-        (open, sealed, bytes) = (open + held.0, sealed + held.1, bytes + held.2);
-        bytes += identities.heap_bytes();
     }
-    bytes += state.plan.objectives.iter().map(|o| o.objective.heap_bytes()).sum::<usize>();
+    let counters: usize = state.plan.objectives.iter().map(|o| o.objective.heap_bytes()).sum();
+    let memory = state.memory();
+    let windows = memory.windows;
     shown["series"] = Json::Object(series);
     limits::show(state, &mut shown);
-    shown["open_buckets"] = json!(open);
-    shown["sealed_buckets"] = json!(sealed);
-    shown["memory_bytes"] = json!(bytes);
+    shown["open_buckets"] = json!(windows.open.buckets);
+    shown["sealed_buckets"] = json!(windows.sealed.buckets);
+    shown["memory_bytes"] = json!(memory.bounded() + counters);
+    shown["memory_limit_bytes"] = json!(state.limits.memory);
+    shown["memory_parts"] = json!({
+        "open": windows.open.bytes, "sealed": windows.sealed.bytes,
+        "series": windows.series_bytes + memory.identities, "counters": counters,
+    });
+    let mut demoted = Map::new();
+    for (tier, held) in state.demoted() {
+        let shown = json!({ "buckets": held.buckets, "bytes": held.bytes });
+        let _ = demoted.insert(tier.to_owned(), shown);
+    }
+    shown["demoted"] = Json::Object(demoted);
     shown["events"] = state.ledger.to_json(&state.values);
     shown
 }

@@ -8,7 +8,9 @@ mod answer;
 mod ask;
 mod companion;
 mod compare;
+mod edges;
 mod gather;
+mod heatmap;
 mod interval;
 mod limits;
 mod list;
@@ -18,6 +20,7 @@ mod when;
 
 pub(crate) use companion::{distinct, top};
 pub(crate) use compare::compare;
+pub(crate) use heatmap::heatmap;
 pub(crate) use list::{measures, series, signals, slos, stats};
 pub(crate) use percentiles::query;
 pub(crate) use range::query_range;
