@@ -25,6 +25,24 @@ pub(crate) struct Bounds {
     pub past: Past,
 }
 
+/// Which values of a dimension some objective looks at: they give way last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Promised {
+    /// Those that some `where` names; perhaps none.
+    Values(Vec<ValueId>),
+    /// All of them: the dimension tells an objective's groups apart.
+    All,
+}
+
+impl Promised {
+    fn holds(&self, value: ValueId) -> bool {
+        match self {
+            Self::Values(values) => values.contains(&value),
+            Self::All => true,
+        }
+    }
+}
+
 /// What becomes of a new identity past the limit.
 #[derive(Debug, Clone)]
 pub(crate) enum Past {
@@ -32,8 +50,8 @@ pub(crate) enum Past {
     ShareOne,
     /// The dimension that floods becomes [`OTHER`]: series of a view.
     Collapse {
-        /// By position: whether an objective looks at the dimension.
-        promised: Vec<bool>,
+        /// By position.
+        promised: Vec<Promised>,
         /// Position of the tenant and how many identities each may have.
         tenant: Option<(usize, usize)>,
     },
@@ -258,8 +276,9 @@ impl Identities {
         let share = self.shares.get(&whose);
         let distinct = |position: usize| share.map_or(0, |share| share.distinct[position]);
         let mut order: Vec<usize> = (0..self.width).filter(|at| Some(*at) != own).collect();
-        order.sort_by_key(|&position| (promised[position], Reverse(distinct(position))));
-        let free = order.iter().filter(|position| !promised[**position]).count();
+        let is_promised = |position: usize| promised[position].holds(tuple[position]);
+        order.sort_by_key(|&position| (is_promised(position), Reverse(distinct(position))));
+        let free = order.iter().filter(|position| !is_promised(**position)).count();
         (order, free)
     }
 
@@ -404,7 +423,8 @@ mod tests {
     }
 
     fn views(width: usize, limit: usize, tenant: Option<(usize, usize)>) -> Identities {
-        let past = Past::Collapse { promised: vec![false; width], tenant };
+        let promised = vec![Promised::Values(Vec::new()); width];
+        let past = Past::Collapse { promised, tenant };
         Identities::new(width, Bounds { limit, past })
     }
 
@@ -422,10 +442,28 @@ mod tests {
         assert_eq!(&[5, 12], identities.tuple(known));
     }
 
-    /// A dimension that an objective looks at gives way last, even where it has most values.
+    /// Values that an objective's `where` names give way last; what floods beside them goes first.
+    #[test]
+    fn promised_values_give_way_last() {
+        let promised = vec![Promised::Values(Vec::new()), Promised::Values(vec![77])];
+        let mut identities = Identities::new(
+            2,
+            Bounds { limit: 8, past: Past::Collapse { promised, tenant: None } },
+        );
+        for model in 10..18 {
+            let _ = identities.resolve(&[5, model]);
+        }
+        let flooding = identities.resolve(&[5, 99]);
+        assert_eq!(&[5, OTHER], identities.tuple(flooding));
+        let promised = identities.resolve(&[5, 77]);
+        assert_eq!(&[OTHER, 77], identities.tuple(promised));
+    }
+
+    /// A dimension that tells groups apart gives way last, even where it has most values.
     #[test]
     fn promised_dimensions_give_way_last() {
-        let past = Past::Collapse { promised: vec![true, false], tenant: None };
+        let promised = vec![Promised::All, Promised::Values(Vec::new())];
+        let past = Past::Collapse { promised, tenant: None };
         let mut identities = Identities::new(2, Bounds { limit: 8, past });
         for tenant in 10..18 {
             let _ = identities.resolve(&[tenant, 5]);

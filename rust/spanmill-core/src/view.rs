@@ -13,7 +13,7 @@ use crate::config::{
 use crate::convention::{Slots, Vocabulary};
 use crate::error::{Error, Result};
 use crate::overflow::{Collapsed, Events, Overflow};
-use crate::series::{Bounds, Identities, Past};
+use crate::series::{Bounds, Identities, Past, Promised};
 use crate::signal::{Dimension, Measure};
 use crate::sli;
 use crate::value::{ValueId, Values};
@@ -138,16 +138,25 @@ fn named_value(values: &Values, dimension: Dimension, text: &str) -> Result<Valu
     )))
 }
 
-/// Dimensions that some objective looks at: the last to give way at a limit.
-fn promised(config: &Config) -> Result<BTreeSet<Dimension>> {
-    let mut promised = BTreeSet::new();
+/// Values of a dimension that some objective looks at: the last to give way at a limit.
+///
+/// Of a dimension in a `where` only the values named there: what floods beside them
+/// is nobody's promise, and the first to go.
+fn promised(config: &Config, wanted: Dimension, values: &Values) -> Result<Promised> {
+    let mut named = Vec::new();
     for objective in &config.objectives {
-        promised.extend(dimensions(&objective.group_by)?);
-        for (name, _) in &objective.conditions {
-            let _ = promised.insert(dimension(name)?);
+        if dimensions(&objective.group_by)?.contains(&wanted) {
+            return Ok(Promised::All);
+        }
+        for (name, accepted) in &objective.conditions {
+            if shown_dimension(name)? == wanted {
+                for text in accepted {
+                    named.push(named_value(values, wanted, text)?);
+                }
+            }
         }
     }
-    Ok(promised)
+    Ok(Promised::Values(named))
 }
 
 /// Every dimension that some companion counts or ranks, each once.
@@ -204,11 +213,10 @@ impl Plan {
     /// Compile a configuration.
     pub(crate) fn new(config: &Config, values: &Values) -> Result<Self> {
         let slots = needed(config)?;
-        let promised = promised(config)?;
         let views = config
             .views
             .iter()
-            .map(|view| View::new(view, config, &promised, &slots, values))
+            .map(|view| View::new(view, config, &slots, values))
             .collect::<Result<_>>()?;
         let columns = columns(config)?;
         let wide = match columns.is_empty() {
@@ -249,13 +257,7 @@ impl Plan {
 }
 
 impl View {
-    fn new(
-        config: &ViewConfig,
-        whole: &Config,
-        promised: &BTreeSet<Dimension>,
-        slots: &Slots,
-        values: &Values,
-    ) -> Result<Self> {
+    fn new(config: &ViewConfig, whole: &Config, slots: &Slots, values: &Values) -> Result<Self> {
         if config.measures.is_empty() {
             return Err(Error::Config(format!("view {:?} has no measures", config.name)));
         }
@@ -265,7 +267,10 @@ impl View {
         let cut = dimensions(&config.dimensions)?;
         let tenant = cut.iter().position(|dimension| *dimension == Dimension::Tenant);
         let past = Past::Collapse {
-            promised: cut.iter().map(|dimension| promised.contains(dimension)).collect(),
+            promised: cut
+                .iter()
+                .map(|dimension| promised(whole, *dimension, values))
+                .collect::<Result<_>>()?,
             tenant: tenant.map(|position| (position, whole.limits.tenant_series)),
         };
         let bounds = Bounds { limit: whole.limits.series, past };

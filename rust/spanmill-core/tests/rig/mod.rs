@@ -1,4 +1,6 @@
 //! An engine on a clock that the caller moves, and OTLP bytes to feed it.
+// Every test file compiles its own copy and uses a part of it.
+#![allow(dead_code)]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,21 +23,28 @@ pub struct Rig {
 impl Rig {
     /// With one view, `requests`, by service, model and tenant; the clock stands at `now_s`.
     pub fn new(now_s: i64) -> Self {
+        Self::configured(now_s, |_| ())
+    }
+
+    /// The same, with a configuration that the caller changes.
+    pub fn configured(now_s: i64, change: impl FnOnce(&mut Json)) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("spanmill-rig-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         let clock = Arc::new(ManualClock::new(now_s * SECOND_NS));
-        let config = json!({
+        let mut config = json!({
             "data_dir": folder, "durability": "off",
             "window": {"lateness_s": 60.0, "future_skew_s": 5.0, "idle_s": 30.0},
             "views": [{"name": "requests", "where": [],
                 "dimensions": ["service", "model", "tenant"],
-                "measures": ["duration", "ttft", "output_tokens"]}],
+                "measures": ["duration", "ttft", "output_tokens"], "distinct": [], "top": []}],
             "objectives": [],
-            "limits": {"series": 100_000, "groups": 100, "dimension_values": 100_000,
-                "dimension_bytes": 256, "sources": 100, "request_bytes": 1 << 26},
+            "limits": {"series": 100_000, "tenant_series": 100_000, "groups": 100,
+                "dimension_values": 100_000, "dimension_bytes": 256, "sources": 100,
+                "request_bytes": 1 << 26, "companion_bytes": 1 << 26, "memory": 1_u64 << 31},
         });
+        change(&mut config);
         let config = Config::from_json(&config.to_string()).expect("a valid config");
         let engine = Engine::open(&config, clock.clone()).expect("a folder of its own");
         Self { engine, clock, folder }
@@ -93,11 +102,31 @@ impl Span<'_> {
 
 /// An `ExportTraceServiceRequest` of one tenant's spans.
 pub fn request(tenant: &str, spans: &[Span<'_>]) -> Vec<u8> {
+    let encoded: Vec<Vec<u8>> = spans.iter().map(Span::encode).collect();
+    request_of(&[("service.name", "gateway"), ("spanmill.tenant", tenant)], &encoded)
+}
+
+/// A span with these attributes, of text, that lasted a second.
+pub fn span_of(end_ns: i64, attributes: &[(&str, &str)]) -> Vec<u8> {
+    let mut span = Vec::with_capacity(200);
+    field(1, &[7; 16], &mut span);
+    field(2, &[9; 8], &mut span);
+    for (tag, time) in [(7, end_ns - SECOND_NS), (8, end_ns)] {
+        span.push(tag << 3 | 1);
+        span.extend_from_slice(&time.to_le_bytes());
+    }
+    attributes.iter().for_each(|(key, value)| attribute(key, &text(value), 9, &mut span));
+    span
+}
+
+/// An `ExportTraceServiceRequest` of one resource with these attributes.
+pub fn request_of(resource_attributes: &[(&str, &str)], spans: &[Vec<u8>]) -> Vec<u8> {
     let mut resource = Vec::new();
-    attribute("service.name", &text("gateway"), 1, &mut resource);
-    attribute("spanmill.tenant", &text(tenant), 1, &mut resource);
+    for (key, value) in resource_attributes {
+        attribute(key, &text(value), 1, &mut resource);
+    }
     let mut scope_spans = Vec::with_capacity(spans.len() * 200);
-    spans.iter().for_each(|span| field(2, &span.encode(), &mut scope_spans));
+    spans.iter().for_each(|span| field(2, span, &mut scope_spans));
     let mut resource_spans = Vec::new();
     field(1, &resource, &mut resource_spans);
     field(2, &scope_spans, &mut resource_spans);
