@@ -1,5 +1,6 @@
 """`spanmill heatmap`."""
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -40,11 +41,16 @@ ROWS_MAX: Final = 24
 LABEL_COLUMNS: Final = 11
 """Room for the value at the lower edge of a row, and the axis."""
 
-OTHER_LINES: Final = 6
+OTHER_LINES: Final = 7
 """Title, axis, times, legend, and room for the prompt."""
 
 TIME_COLUMNS: Final = 12
 """Columns that one time on the axis takes at least."""
+
+_ROUND: Final = 0.5
+"""`math.frexp` of a power of two."""
+
+_LABELS_MIN: Final = 3
 
 COLOURS: Final = (
     "#2c115f",
@@ -110,24 +116,32 @@ def _print_rows(answer: HeatmapAnswer, wide: int, shown_on: "Console") -> None:
 
     # From the largest values down, as a chart has them.
     counts = list(zip(*(column["counts"] for column in answer["columns"]), strict=True))[::-1]
-    labels = [_label(answer, row) for row in range(len(counts))][::-1]
+    labels = _labels(answer)[::-1]
     bar = "│" if has_blocks(shown_on) else "|"
-    for place, (label, levels) in enumerate(
-        zip(labels, intensities(counts, _levels(shown_on)), strict=True)
-    ):
-        # Every second edge is named: all of them would be read as a table.
-        named = label if (len(labels) - 1 - place) % 2 == 0 else ""
-        line = Text(f"{named:>{LABEL_COLUMNS - 2}} {bar}", no_wrap=True)
+    for label, levels in zip(labels, intensities(counts, _levels(shown_on)), strict=True):
+        line = Text(f"{label:>{LABEL_COLUMNS - 2}} {bar}", no_wrap=True)
         for level in levels:
             line.append_text(_cell(level, wide, shown_on))
         line.rstrip()
         shown_on.print(line, soft_wrap=True)
 
 
-def _label(answer: HeatmapAnswer, row: int) -> str:
-    """Name a row by its lower edge."""
-    edge = answer["edges"][row]
-    return "< 0" if edge < 0 else "0" if edge == 0 else quantity(edge, answer["unit"])
+def _labels(answer: HeatmapAnswer) -> list[str]:
+    """Name rows by their lower edge: the round ones, or every second; all would be a table."""
+    edges = answer["edges"][:-1]
+    below = sum(edge <= 0 for edge in edges)
+    round_ones = [edge > 0 and math.frexp(edge)[0] == _ROUND for edge in edges]
+    few = sum(round_ones) < _LABELS_MIN or sum(round_ones) > len(edges) / 2
+    return [
+        _label(edge, answer["unit"])
+        if row < below or (round_ones[row] if not few else (row - below) % 2 == 0)
+        else ""
+        for row, edge in enumerate(edges)
+    ]
+
+
+def _label(edge: float, unit: str) -> str:
+    return "< 0" if edge < 0 else "0" if edge == 0 else quantity(edge, unit)
 
 
 def _levels(shown_on: "Console") -> int:
@@ -171,9 +185,9 @@ def _print_legend(answer: HeatmapAnswer, shown_on: "Console") -> None:
     for level in range(1, _levels(shown_on) + 1):
         legend.append_text(_cell(level, 1, shown_on))
     legend.append(f" {count(most)}")
-    if answer["approximate"]:
-        legend.append("; sizes estimated, totals exact", "dim")
     shown_on.print(legend, soft_wrap=True, highlight=False)
+    if answer["approximate"]:
+        typer.echo(" " * LABEL_COLUMNS + "totals are exact, how they spread is estimated")
     late = sum(column["late"] for column in answer["columns"])
     if late:
         typer.echo(f"{count(late)} events came too late for the picture; they are counted")

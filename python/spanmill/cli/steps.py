@@ -77,7 +77,7 @@ def _draw(answer: RangeAnswer, dimensions: list[str], shown_on: "Console") -> No
         points = {point["start"]: point for point in row["points"]}
         for place, rank in enumerate(_ranks(answer)):
             values = [_value(points.get(start), rank) for start in starts]
-            told = _figures(row["points"], rank, values[-1])
+            told = _figures(row["points"], rank)
             table.add_row(
                 Text(name if place == 0 else "", no_wrap=True),
                 percentile(rank),
@@ -87,9 +87,10 @@ def _draw(answer: RangeAnswer, dimensions: list[str], shown_on: "Console") -> No
     shown_on.print(table)
 
 
-def _figures(points: list[Point], rank: str, last: float | None) -> dict[str, float | None]:
+def _figures(points: list[Point], rank: str) -> dict[str, float]:
+    """Sum a line up; the last value stands even where events have stopped, the gap is seen."""
     values = [point["quantiles"][rank] for point in points]
-    return {"low": min(values), "high": max(values), "last": last}
+    return {"low": min(values), "high": max(values), "last": values[-1]}
 
 
 def _title(answer: RangeAnswer) -> str:
