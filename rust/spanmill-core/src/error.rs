@@ -49,6 +49,17 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Most sources are ahead of our clock, so it is ours that is in doubt. Nothing was folded.
+    #[error(
+        "{ahead} of {of} sources seen in the last minute are more than window.future_skew ahead of \
+         this daemon's clock, which is the suspect; set the clock, events wait at their senders"
+    )]
+    ClockSuspect {
+        /// Sources ahead of our clock.
+        ahead: usize,
+        /// Sources seen.
+        of: usize,
+    },
     /// The engine was closed.
     #[error("the engine is closed")]
     Closed,

@@ -33,5 +33,6 @@ pub use compress::CENTROIDS;
 pub use error::DigestError;
 pub use key::Transform;
 pub use merge::Merger;
+pub(crate) use open::EXACT_MAX;
 pub use open::{OpenDigest, holds};
 pub use sealed::{Centroid, Digest, Foreign, Quantile, Reader};

@@ -55,7 +55,7 @@ pub(super) fn understand<'a>(state: &'a State, subject: &Subject<'_>) -> Result<
     let view = choose_view(state, subject.view, wanted, &dimensions)?;
     let place = |d: &Dimension| view.grouping.dimensions.iter().position(|mine| mine == d);
     let conditions = subject.conditions.iter().zip(&filtered).map(|((_, accepted), d)| {
-        let ids = accepted.iter().filter_map(|text| state.values.find(text)).collect();
+        let ids = accepted.iter().filter_map(|text| state.values.find(*d, text)).collect();
         place(d).map(|place| (place, ids))
     });
     Ok(Asked {

@@ -10,7 +10,7 @@ use super::answer::{ByRank, Dims, bytes};
 use super::ask::{Asked, Conditions, Ranks, Subject, parse, understand};
 use super::gather::{Group, Matching};
 use super::interval::{Bounded, CONFIDENCE, Estimate, estimates, shift};
-use super::when::{Window, end, end_before, look_back, time, watermark, whole_buckets};
+use super::when::{Held, Window, end, end_before, look_back, time, watermark, whole_buckets};
 use crate::clock::SECOND_NS;
 use crate::error::{Error, Result};
 use crate::state::State;
@@ -106,7 +106,6 @@ type Pairs = BTreeMap<Vec<Option<Arc<str>>>, [Option<Read>; 2]>;
 pub(crate) fn compare(state: &State, request: &str) -> Result<Vec<u8>> {
     let question: Question = parse(request)?;
     let ranks = Ranks::new(&question.q)?;
-    let window = look_back(state, question.window_s, question.end_ns)?;
     let (mut by, mut conditions) = (question.by.clone(), question.conditions.clone());
     if let Against::Value { dimension, a, b } = &question.against {
         check_values(&question, dimension, a, b)?;
@@ -120,9 +119,12 @@ pub(crate) fn compare(state: &State, request: &str) -> Result<Vec<u8>> {
         view: question.view.as_deref(),
     };
     let mut asked = understand(state, &subject)?;
+    let matching = Matching::find(&asked);
+    let held = Held::new(state, matching.used);
+    let window = look_back(state, &held, question.window_s, question.end_ns)?;
     let (pairs, sides) = match &question.against {
         Against::Value { dimension, a, b } => {
-            let groups = gather(state, &asked, window);
+            let groups = gather(state, &asked, &matching, window);
             // Rows are told apart by the other dimensions.
             let _ = asked.by.pop();
             let side = |value| Side {
@@ -132,8 +134,8 @@ pub(crate) fn compare(state: &State, request: &str) -> Result<Vec<u8>> {
             (by_value(&asked, &ranks, groups, [a, b]), [side(a), side(b)])
         }
         against => {
-            let before = earlier(state, &question, against, window)?;
-            let groups = [gather(state, &asked, before), gather(state, &asked, window)];
+            let before = earlier(state, &held, &question, against, window)?;
+            let groups = [before, window].map(|it| gather(state, &asked, &matching, it));
             let side = |it| Side { dims: BTreeMap::new(), window: Window::new(state, it) };
             (by_window(&asked, &ranks, groups), [side(before), side(window)])
         }
@@ -171,6 +173,7 @@ fn check_values(question: &Question, dimension: &str, a: &str, b: &str) -> Resul
 /// The window to compare with: as long, and over before the newer one starts. Seconds.
 fn earlier(
     state: &State,
+    held: &Held,
     question: &Question,
     against: &Against,
     (start, _): (i64, i64),
@@ -192,13 +195,18 @@ fn earlier(
         )));
     }
     // Where fine buckets are gone the newer window may have been widened: no event counts on both sides.
-    let clear_of_newer = asked_end.min(end_before(state, start));
-    look_back(state, question.window_s, Some(clear_of_newer.saturating_mul(SECOND_NS)))
+    let clear_of_newer = asked_end.min(end_before(held, start));
+    look_back(state, held, question.window_s, Some(clear_of_newer.saturating_mul(SECOND_NS)))
 }
 
-fn gather(state: &State, asked: &Asked<'_>, (start, end): (i64, i64)) -> Vec<Group> {
+fn gather(
+    state: &State,
+    asked: &Asked<'_>,
+    matching: &Matching,
+    (start, end): (i64, i64),
+) -> Vec<Group> {
     let steps = Steps { start, step: end - start, count: 1 };
-    Matching::find(asked).gather(state, asked, &steps)
+    matching.gather(state, asked, &steps)
 }
 
 fn by_window(asked: &Asked<'_>, ranks: &Ranks, sides: [Vec<Group>; 2]) -> Pairs {

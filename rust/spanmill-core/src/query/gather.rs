@@ -7,7 +7,7 @@ use super::ask::Asked;
 use crate::digest::Digest;
 use crate::state::State;
 use crate::value::ValueId;
-use crate::window::{Piece, Slice, Steps, merge_slices};
+use crate::window::{Piece, Slice, Steps, Use, merge_slices};
 
 /// Series that match, each with its group.
 pub(super) struct Matching {
@@ -15,19 +15,24 @@ pub(super) struct Matching {
     /// Group of each series.
     groups: Vec<u32>,
     keys: Vec<Vec<ValueId>>,
+    /// What all of them are kept for.
+    pub used: Use,
 }
 
 impl Matching {
     /// Under a read lock, without an allocation a series.
     pub(super) fn find(asked: &Asked<'_>) -> Self {
-        let mut matching = Self { series: Vec::new(), groups: Vec::new(), keys: Vec::new() };
+        let mut matching =
+            Self { series: Vec::new(), groups: Vec::new(), keys: Vec::new(), used: Use::Objective };
         let mut known: HashMap<Vec<ValueId>, u32> = HashMap::new();
         let mut key = Vec::with_capacity(asked.by.len());
         let identities = asked.view.grouping.identities.read();
-        for series in 0..identities.len() as u32 {
-            let tuple = identities.tuple(series);
+        for (series, tuple) in identities.live() {
             if !asked.conditions.iter().all(|(at, ids)| ids.contains(&tuple[*at])) {
                 continue;
+            }
+            if matching.used == Use::Objective {
+                matching.used = asked.view.used(tuple);
             }
             key.clear();
             key.extend(asked.by.iter().map(|at| tuple[*at]));
@@ -49,7 +54,7 @@ impl Matching {
     }
 
     /// Everything the groups hold in each slice, sorted by the groups' names.
-    pub(super) fn gather(self, state: &State, asked: &Asked<'_>, steps: &Steps) -> Vec<Group> {
+    pub(super) fn gather(&self, state: &State, asked: &Asked<'_>, steps: &Steps) -> Vec<Group> {
         let cells = |_| (0..steps.count).map(|_| Cell::default()).collect();
         let mut cells: Vec<Vec<Cell>> = (0..self.keys.len()).map(cells).collect();
         asked.view.windows.visit(steps, asked.place, &self.series, |place, at, piece| {
@@ -60,9 +65,11 @@ impl Matching {
             }
         });
         let text = |id: &ValueId| state.values.text(*id);
-        let named =
-            |(key, cells): (Vec<ValueId>, _)| Group { dims: key.iter().map(text).collect(), cells };
-        let mut groups: Vec<Group> = self.keys.into_iter().zip(cells).map(named).collect();
+        let named = |(key, cells): (&Vec<ValueId>, _)| Group {
+            dims: key.iter().map(text).collect(),
+            cells,
+        };
+        let mut groups: Vec<Group> = self.keys.iter().zip(cells).map(named).collect();
         // By name: ids depend on who came first, answers must not.
         groups.sort_unstable_by(|a, b| a.dims.cmp(&b.dims));
         groups

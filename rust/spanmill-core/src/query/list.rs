@@ -1,16 +1,14 @@
 //! What exists and how it stands: series, measures, budgets, the core's own figures.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value as Json, json};
 
+use super::limits;
 use crate::clock::SECOND_NS;
 use crate::convention::describe;
 use crate::signal::{DIMENSIONS, MEASURES};
 use crate::state::State;
 use crate::value::ValueId;
 use crate::view::{Grouping, View};
-use crate::window::SeriesWindows;
 
 /// Dimension names and values of one identity; absent ones left out.
 fn dims(state: &State, grouping: &Grouping, tuple: &[ValueId]) -> Map<String, Json> {
@@ -25,12 +23,15 @@ fn dims(state: &State, grouping: &Grouping, tuple: &[ValueId]) -> Map<String, Js
 pub(crate) fn series(state: &State) -> Json {
     let views = state.plan.views.iter().map(|view| {
         let identities = view.grouping.identities.read();
-        let series: Vec<Json> = (0..identities.len() as u32)
-            .map(|id| {
-                let events = view.windows.with(id, |windows| windows.events).unwrap_or(0);
-                json!({ "id": id, "dims": dims(state, &view.grouping, identities.tuple(id)), "count": events })
+        let entry = |(series, tuple): (u32, &[ValueId])| {
+            let events = view.windows.events(series);
+            // Not the place, which another series may have had before.
+            json!({
+                "id": identities.serial(series), "dims": dims(state, &view.grouping, tuple),
+                "count": events,
             })
-            .collect();
+        };
+        let series: Vec<Json> = identities.live().map(entry).collect();
         let names = |known: Vec<&'static str>| json!(known);
         json!({
             "view": view.name,
@@ -108,34 +109,29 @@ pub(crate) fn stats(state: &State) -> Json {
     shown["watermark_s"] = json!(time.watermark_ns.map(|ns| ns as f64 / SECOND_NS as f64));
     shown["batches"] = json!(time.batches);
     let mut series = Map::new();
-    let mut overflow = Map::new();
-    let (mut open, mut sealed, mut bytes) = (0, 0, 0);
     for view in &state.plan.views {
         let identities = view.grouping.identities.read();
-        let _ = series.insert(view.name.clone(), json!(identities.len()));
-        let _ = overflow.insert(view.name.clone(), Json::Object(overflowed(view, &identities)));
-        let held = view.windows.footprint();
-        (open, sealed, bytes) = (open + held.0, sealed + held.1, bytes + held.2);
+        let _ = series.insert(view.name.clone(), json!(identities.count()));
     }
-    bytes += state.plan.objectives.iter().map(|o| o.objective.heap_bytes()).sum::<usize>();
+    let counters: usize = state.plan.objectives.iter().map(|o| o.objective.heap_bytes()).sum();
+    let memory = state.memory();
+    let windows = memory.windows;
     shown["series"] = Json::Object(series);
-    shown["overflow"] = Json::Object(overflow);
-    shown["open_buckets"] = json!(open);
-    shown["sealed_buckets"] = json!(sealed);
-    shown["memory_bytes"] = json!(bytes);
+    limits::show(state, &mut shown);
+    shown["open_buckets"] = json!(windows.open.buckets);
+    shown["sealed_buckets"] = json!(windows.sealed.buckets);
+    shown["memory_bytes"] = json!(memory.bounded() + counters);
+    shown["memory_limit_bytes"] = json!(state.limits.memory);
+    shown["memory_parts"] = json!({
+        "open": windows.open.bytes, "sealed": windows.sealed.bytes,
+        "series": windows.series_bytes + memory.identities, "counters": counters,
+    });
+    let mut demoted = Map::new();
+    for (tier, held) in state.demoted() {
+        let shown = json!({ "buckets": held.buckets, "bytes": held.bytes });
+        let _ = demoted.insert(tier.to_owned(), shown);
+    }
+    shown["demoted"] = Json::Object(demoted);
     shown["events"] = state.ledger.to_json(&state.values);
     shown
-}
-
-/// Events whose series had a dimension collapsed, by that dimension.
-fn overflowed(view: &View, identities: &crate::series::Identities) -> Map<String, Json> {
-    let mut events: BTreeMap<&str, u64> = BTreeMap::new();
-    for id in 0..identities.len() as u32 {
-        let collapsed = identities.tuple(id).iter().zip(&view.grouping.dimensions);
-        for (_, dimension) in collapsed.filter(|(value, _)| **value == crate::value::OTHER) {
-            *events.entry(dimension.info().name).or_default() +=
-                view.windows.with(id, |windows: &SeriesWindows| windows.events).unwrap_or(0);
-        }
-    }
-    events.into_iter().map(|(name, n)| (name.to_owned(), json!(n))).collect()
 }

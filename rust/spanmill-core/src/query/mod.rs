@@ -6,16 +6,19 @@
 
 mod answer;
 mod ask;
+mod companion;
 mod compare;
 mod edges;
 mod gather;
 mod heatmap;
 mod interval;
+mod limits;
 mod list;
 mod percentiles;
 mod range;
 mod when;
 
+pub(crate) use companion::{distinct, top};
 pub(crate) use compare::compare;
 pub(crate) use heatmap::heatmap;
 pub(crate) use list::{measures, series, signals, slos, stats};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{ByRank, Dims, bytes};
 use super::ask::{Asked, Conditions, Ranks, Subject, parse, understand};
 use super::gather::{Group, Matching};
-use super::when::{Window, look_back, watermark};
+use super::when::{Held, Window, look_back, watermark};
 use crate::error::Result;
 use crate::state::State;
 use crate::window::Steps;
@@ -59,9 +59,11 @@ pub(crate) fn query(state: &State, request: &str) -> Result<Vec<u8>> {
             view: question.view.as_deref(),
         },
     )?;
-    let (start, end) = look_back(state, question.window_s, question.end_ns)?;
+    let matching = Matching::find(&asked);
+    let held = Held::new(state, matching.used);
+    let (start, end) = look_back(state, &held, question.window_s, question.end_ns)?;
     let steps = Steps { start, step: end - start, count: 1 };
-    let mut groups = Matching::find(&asked).gather(state, &asked, &steps);
+    let mut groups = matching.gather(state, &asked, &steps);
     let info = asked.measure.info();
     Ok(bytes(&Answer {
         measure: info.name,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{ByRank, Dims, bytes};
 use super::ask::{Asked, Conditions, Ranks, Subject, parse, understand};
 use super::gather::{Cell, Group, Matching};
-use super::when::{Range, Window, time, watermark};
+use super::when::{Held, Range, Window, time, watermark};
 use crate::error::{Error, Result};
 use crate::state::State;
 use crate::window::Steps;
@@ -75,8 +75,9 @@ pub(crate) fn query_range(state: &State, request: &str) -> Result<Vec<u8>> {
         },
     )?;
     let range = Range::new(state, question.start_ns, question.window_s, question.end_ns)?;
-    let steps = range.steps(state, question.step_s, COUNT_DEFAULT)?;
     let matching = Matching::find(&asked);
+    let held = Held::new(state, matching.used);
+    let steps = range.steps(&held, question.step_s, COUNT_DEFAULT)?;
     check_points(&steps, matching.group_count())?;
     // The edges of a slice are the same in every series: written once.
     let times: Vec<String> = (0..=steps.count).map(|at| time(steps.slice(at).0)).collect();

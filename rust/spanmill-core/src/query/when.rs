@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::clock::{SECOND_NS, rfc3339};
 use crate::error::{Error, Result};
 use crate::state::State;
-use crate::window::{BUCKET_S, REACH_S, Steps, snap, width_at};
+use crate::window::{BUCKET_S, Kept, Steps, Use};
 
 /// Steps that an answer chooses by itself, seconds: those that a person would.
 const NICE_STEPS_S: [i64; 15] =
@@ -43,15 +43,47 @@ pub(super) fn watermark(state: &State) -> Option<String> {
     state.sequence.event_time().watermark_ns.and_then(rfc3339)
 }
 
-/// A look-back of `window_s`: whole buckets, widened to what is still held. Seconds.
-pub(super) fn look_back(state: &State, window_s: f64, end_ns: Option<i64>) -> Result<(i64, i64)> {
+/// What all series of a question hold.
+pub(super) struct Held {
+    kept: Kept,
+    used: Use,
+}
+
+impl Held {
+    /// By series of which the least used is used so.
+    pub(super) fn new(state: &State, used: Use) -> Self {
+        Self { kept: state.kept(), used }
+    }
+
+    /// Width of the finest buckets that are still held at `at`, seconds.
+    fn width_at(&self, at: i64) -> i64 {
+        self.kept.width_at(self.used, at)
+    }
+
+    /// The window that answers for [start, end), seconds; an error where nothing of it is held.
+    fn reach(&self, window: (i64, i64)) -> Result<(i64, i64)> {
+        let (start, end) = self.kept.reach(self.used, window);
+        if start < end {
+            return Ok((start, end));
+        }
+        Err(Error::Request(format!(
+            "the window ends at {}, and distributions are held from {} on; ask for a later one",
+            time(window.1),
+            time(start)
+        )))
+    }
+}
+
+/// A look-back of `window_s`: whole buckets, clipped and widened to what is still held. Seconds.
+pub(super) fn look_back(
+    state: &State,
+    held: &Held,
+    window_s: f64,
+    end_ns: Option<i64>,
+) -> Result<(i64, i64)> {
     let length = whole_buckets("window", window_s)?;
     let end = end(state, end_ns);
-    let start = end - length;
-    let through = through(state, start);
-    let (start, end) = snap(start, end, through);
-    check_held(start, through)?;
-    Ok((start, end))
+    held.reach((end - length, end))
 }
 
 /// The times of a question in steps, seconds.
@@ -98,26 +130,34 @@ impl Range {
     }
 
     /// Slices of `step_s`; without it, of the smallest nice step that gives at most `count_max`.
+    ///
+    /// Slices that began before what is held are left out.
     pub(super) fn steps(
         &self,
-        state: &State,
+        held: &Held,
         step_s: Option<f64>,
         count_max: usize,
     ) -> Result<Steps> {
-        let first = self.end - self.length;
-        let through = through(state, first);
-        check_held(first, through)?;
-        let steps = match step_s {
-            Some(step_s) => self.asked(whole_buckets("step", step_s)?, through)?,
-            None => self.nice(through, count_max),
+        let (first, _) = held.reach((self.end - self.length, self.end))?;
+        let clipped = if first > self.end - self.length {
+            Self { start: Some(first), length: self.end - first, end: self.end }
+        } else {
+            Self { ..*self }
         };
-        check_held(steps.start, through)?;
+        let mut steps = match step_s {
+            Some(step_s) => clipped.asked(whole_buckets("step", step_s)?, held)?,
+            None => clipped.nice(held, count_max),
+        };
+        if steps.start < held.kept.start_s(held.used) && steps.count > 1 {
+            steps.start += steps.step;
+            steps.count -= 1;
+        }
         Ok(steps)
     }
 
-    fn asked(&self, step: i64, through: i64) -> Result<Steps> {
+    fn asked(&self, step: i64, held: &Held) -> Result<Steps> {
         let steps = self.cut(step);
-        let width = width_at(steps.start, through);
+        let width = held.width_at(steps.start);
         if step % width == 0 {
             return Ok(steps);
         }
@@ -129,9 +169,9 @@ impl Range {
         )))
     }
 
-    fn nice(&self, through: i64, count_max: usize) -> Steps {
+    fn nice(&self, held: &Held, count_max: usize) -> Steps {
         let fits = |steps: &Steps| {
-            steps.count <= count_max && steps.step % width_at(steps.start, through) == 0
+            steps.count <= count_max && steps.step % held.width_at(steps.start) == 0
         };
         let nice = NICE_STEPS_S.into_iter().map(|step| self.cut(step)).find(fits);
         // Wider than any nice one: whole days, which every bucket's width divides.
@@ -153,8 +193,8 @@ pub(super) fn whole_buckets(what: &str, length_s: f64) -> Result<i64> {
 }
 
 /// The last moment, seconds, at which a window may end and hold nothing from `start` on.
-pub(super) fn end_before(state: &State, start: i64) -> i64 {
-    let width = width_at(start - 1, through(state, start));
+pub(super) fn end_before(held: &Held, start: i64) -> i64 {
+    let width = held.width_at(start - 1);
     start.div_euclid(width) * width
 }
 
@@ -168,22 +208,6 @@ pub(super) fn end(state: &State, end_ns: Option<i64>) -> i64 {
     (end_ns.div_euclid(bucket_ns) + partial) * BUCKET_S
 }
 
-/// Before this everything is sealed, seconds; `otherwise` where nothing is yet.
-fn through(state: &State, otherwise: i64) -> i64 {
-    state.sealed().map_or(otherwise, |bucket| bucket * BUCKET_S)
-}
-
-fn check_held(start: i64, through: i64) -> Result<()> {
-    if start >= through - REACH_S {
-        return Ok(());
-    }
-    Err(Error::Request(format!(
-        "the window starts before {}; distributions are kept for {} h of event time",
-        time(through - REACH_S),
-        REACH_S as f64 / 3600.0
-    )))
-}
-
 fn ceil(value: i64, multiple: i64) -> i64 {
     (value + multiple - 1).div_euclid(multiple) * multiple
 }
@@ -193,6 +217,10 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_795_219_200;
+
+    fn held() -> Held {
+        Held { kept: Kept::default().advanced(NOW / BUCKET_S), used: Use::Recent }
+    }
 
     fn look_back(length: i64, end: i64) -> Range {
         Range { start: None, length, end }
@@ -208,7 +236,7 @@ mod tests {
             (7_200, 1_000, (300, 24)),
             (21_600, 60, (600, 36)),
         ] {
-            let steps = look_back(length, NOW).nice(NOW, count);
+            let steps = look_back(length, NOW).nice(&held(), count);
             assert_eq!(wanted, (steps.step, steps.count), "{length} s in {count}");
         }
     }
@@ -217,7 +245,7 @@ mod tests {
     #[test]
     fn chosen_steps_keep_to_the_count() {
         for days in [1, 30, 365, 86_400] {
-            let steps = look_back(days * DAY_S, NOW + days * DAY_S).nice(NOW, 24);
+            let steps = look_back(days * DAY_S, NOW + days * DAY_S).nice(&held(), 24);
             assert!(steps.count <= 24, "{days} days: {}", steps.count);
         }
     }
@@ -235,7 +263,7 @@ mod tests {
     /// A step that no kept bucket can answer is refused with the nearest that one can.
     #[test]
     fn steps_are_no_finer_than_what_is_kept() {
-        let error = look_back(3_000, NOW).asked(90, NOW).map(|_| ()).expect_err("too fine");
+        let error = look_back(3_000, NOW).asked(90, &held()).map(|_| ()).expect_err("too fine");
         assert!(error.to_string().contains("60 s wide; the nearest step is 120 s"), "{error}");
     }
 }
