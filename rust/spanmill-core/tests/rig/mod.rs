@@ -31,10 +31,12 @@ impl Rig {
             "window": {"lateness_s": 60.0, "future_skew_s": 5.0, "idle_s": 30.0},
             "views": [{"name": "requests", "where": [],
                 "dimensions": ["service", "model", "tenant"],
-                "measures": ["duration", "ttft", "output_tokens"]}],
+                "measures": ["duration", "ttft", "output_tokens"],
+                "distinct": [], "top": []}],
             "objectives": [],
-            "limits": {"series": 100_000, "groups": 100, "dimension_values": 100_000,
-                "dimension_bytes": 256, "sources": 100, "request_bytes": 1 << 26},
+            "limits": {"series": 100_000, "tenant_series": 100_000, "groups": 100,
+                "dimension_values": 100_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
+                "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33},
         });
         let config = Config::from_json(&config.to_string()).expect("a valid config");
         let engine = Engine::open(&config, clock.clone()).expect("a folder of its own");
