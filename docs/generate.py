@@ -125,9 +125,17 @@ class _OneOfEach:
                 "digest_late": 0,
                 "series": {"requests": 0},
                 "overflow": {"requests": {"tenant": 0}},
+                "overflow_tenants": {"requests": {"acme": 0}},
+                "slo_overflow": {"answered": 0},
+                "series_retired": {"requests": 0},
+                "companions": {"requests": {"bytes": 0, "late": 0, "skipped": 0, "shed": 0}},
+                "clock_suspect": False,
                 "open_buckets": 0,
                 "sealed_buckets": 0,
                 "memory_bytes": 0,
+                "memory_limit_bytes": 0,
+                "memory_parts": {"open": 0},
+                "demoted": {"10s": {"buckets": 0, "bytes": 0}},
                 "ingest_bytes": 0,
             }
         ).encode()

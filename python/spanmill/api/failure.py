@@ -52,7 +52,10 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException), "registered for these only"  # noqa: S101  ours
     path = request.url.path
     if error.status_code == 404:  # noqa: PLR2004  the status itself is the clearest name
-        hint = "the API is under /api/v1: query, series, measures, ledger, slo"
+        hint = (
+            "the API is under /api/v1: query, query_range, heatmap, compare, distinct, top, "
+            "series, measures, ledger, slo"
+        )
         return Failure(404, "not_found", f"no endpoint {path}", hint).answer()
     answer = Failure(
         error.status_code, "method_not_allowed", f"{path} does not take {request.method}", "use GET"

@@ -2,10 +2,13 @@
 
 import typer
 
+from spanmill.cli.companion import distinct, top_values
+from spanmill.cli.compare import compare
 from spanmill.cli.config import config_commands
 from spanmill.cli.demo import demo
 from spanmill.cli.doctor import doctor
 from spanmill.cli.export import export_commands
+from spanmill.cli.heatmap import heatmap
 from spanmill.cli.ledger import ledger
 from spanmill.cli.query import query
 from spanmill.cli.serve import serve
@@ -19,6 +22,10 @@ COMMANDS = (
     demo,
     top,
     query,
+    heatmap,
+    compare,
+    distinct,
+    top_values,
     ledger,
     doctor,
     version,

@@ -38,3 +38,20 @@ def duration(seconds: float) -> str:
 def grouped(dims: dict[str, str]) -> str:
     """Write dimension values: `model=x tenant=y`."""
     return " ".join(f"{dimension}={value}" for dimension, value in dims.items())
+
+
+def percentile(rank: str) -> str:
+    """Write a rank as people call it: `p99` for 0.99."""
+    return f"p{float(rank) * 100:.6g}"
+
+
+def clock(time_utc: str) -> str:
+    """Write the time of day of an RFC 3339 time, with seconds where it has some: `14:05`."""
+    return time_utc[11:16] if time_utc[17:19] == "00" else time_utc[11:19]
+
+
+def stretch(start_utc: str, end_utc: str) -> str:
+    """Write a stretch of time: `2026-11-21 13:00 to 14:00 UTC`."""
+    same_day = start_utc[:10] == end_utc[:10]
+    end = clock(end_utc) if same_day else f"{end_utc[:10]} {clock(end_utc)}"
+    return f"{start_utc[:10]} {clock(start_utc)} to {end} UTC"

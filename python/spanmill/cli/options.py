@@ -3,16 +3,18 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from spanmill.cli.figures import count
 from spanmill.errors import BadRequest, ConfigError, SpanmillError, UnknownName
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 ApiOption = Annotated[
     str | None,
@@ -41,6 +43,8 @@ SetOption = Annotated[
 DATA_DIR_DEFAULT = Path("spanmill-data")
 
 PIPED_COLUMNS = 160
+
+NO_EVENT = "No event has this measure in this window."
 
 FAILED = 1
 """Exit code: it did not work, or what was asked for does not hold."""
@@ -72,6 +76,36 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
+
+
+def draws(shown_on: "Console") -> bool:
+    """Say whether pictures can be drawn there: a terminal that moves and knows our characters."""
+    return shown_on.is_terminal and not shown_on.is_dumb_terminal and has_blocks(shown_on)
+
+
+def has_blocks(shown_on: "Console") -> bool:
+    """Say whether its encoding has block characters."""
+    return shown_on.encoding.lower().startswith("utf")
+
+
+def plain_table(names: Sequence[str], figures: Sequence[str]) -> "Table":
+    """Give a table with columns of names to the left and of figures to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in names:
+        table.add_column(heading)
+    for heading in figures:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def print_trust(rank_error: float, *, exact: bool, late: int) -> None:
+    """Say what percentiles rest on: how exact they are, and what they do not hold."""
+    typer.echo("exact" if exact else f"ranks hold to ±{rank_error * 1e6:,.0f} ppm")
+    if late:
+        typer.echo(f"{count(late)} events came too late for percentiles; they are counted")
 
 
 def print_json(value: object) -> None:

@@ -40,8 +40,194 @@ class QueryAnswer(TypedDict):
     series: list[QuerySeries]
 
 
+class Point(TypedDict):
+    """One slice of a series in steps; `start` and `end` are its true edges."""
+
+    start: str
+    end: str
+    count: int
+    sum: float
+    quantiles: dict[str, float]
+    """Keyed by rank as text: `{"0.99": 1.42}`."""
+    exact: bool
+    rank_error: float
+    late: int
+
+
+class RangeSeries(TypedDict):
+    """One row of a query in steps. A slice without an event is absent."""
+
+    dims: dict[str, str]
+    points: list[Point]
+
+
+class RangeAnswer(TypedDict):
+    """Answer of `/query_range`. A series without an event in the window is absent."""
+
+    measure: str
+    unit: str
+    view: str
+    window: Window
+    """All slices together."""
+    step: int
+    """Seconds."""
+    watermark: str | None
+    series: list[RangeSeries]
+
+
+class HeatmapColumn(TypedDict):
+    """One slice of time; `counts` has one number for each range of values, summing to `count`."""
+
+    start: str
+    end: str
+    count: int
+    counts: list[int]
+    late: int
+
+
+class HeatmapSeries(TypedDict):
+    """The columns of one combination of dimension values."""
+
+    dims: dict[str, str]
+    columns: list[HeatmapColumn]
+
+
+class HeatmapAnswer(TypedDict):
+    """Answer of `/heatmap`."""
+
+    measure: str
+    unit: str
+    view: str
+    window: Window
+    step: int
+    """Seconds a column is wide."""
+    watermark: str | None
+    edges: list[float]
+    """`counts[i]` is of values v with `edges[i] <= v < edges[i + 1]`; empty without an event."""
+    approximate: bool
+    """Whether a digest estimated how values spread over the ranges; totals are exact."""
+    columns: list[HeatmapColumn]
+    """All events, column by column; one without an event is all zeros."""
+    series: list[HeatmapSeries]
+    """The same for each combination of the dimensions in `by`; empty without."""
+
+
+class Bounded(TypedDict):
+    """A value and the interval it lies in; an end is None where nothing bounds it."""
+
+    value: float
+    interval: tuple[float | None, float | None]
+
+
+class QuantileShift(TypedDict):
+    """One quantile on both sides; None where a side has no event."""
+
+    a: Bounded | None
+    b: Bounded | None
+    shift: Bounded | None
+    """`b - a`, in the measure's unit."""
+    relative: Bounded | None
+    """`(b - a) / a`; None where a is not above 0."""
+    clear: bool
+    """Whether the interval of the shift excludes 0."""
+
+
+class CompareTotals(TypedDict):
+    """One side of a row, but for its quantiles."""
+
+    count: int
+    sum: float
+    min: float
+    max: float
+    exact: bool
+    rank_error: float
+    late: int
+
+
+class CompareSeries(TypedDict):
+    """One row of a comparison; a side without an event is None."""
+
+    dims: dict[str, str]
+    a: CompareTotals | None
+    b: CompareTotals | None
+    quantiles: dict[str, QuantileShift]
+
+
+class CompareSide(TypedDict):
+    """What one side is: its window and, between two values, the dimension's value."""
+
+    dims: dict[str, str]
+    window: Window
+
+
+class CompareAnswer(TypedDict):
+    """Answer of `/compare`."""
+
+    measure: str
+    unit: str
+    view: str
+    confidence: float
+    """The share of intervals that hold the true value."""
+    watermark: str | None
+    a: CompareSide
+    """What is compared with: the earlier window, or the first value."""
+    b: CompareSide
+    series: list[CompareSeries]
+
+
+class DistinctSeries(TypedDict):
+    """How many different values one combination of dimension values had."""
+
+    dims: dict[str, str]
+    distinct: int
+    exact: bool
+    relative_error: float
+    """Standard error of `distinct` over it; 0 where exact."""
+
+
+class DistinctAnswer(TypedDict):
+    """Answer of `/distinct`. A series without a value in the window is absent."""
+
+    dimension: str
+    view: str
+    window: Window
+    watermark: str | None
+    series: list[DistinctSeries]
+
+
+class TopValue(TypedDict):
+    """One value and its events; the true number lies from `at_least` to `at_most`."""
+
+    value: str
+    count: int
+    at_least: int
+    at_most: int
+
+
+class TopSeries(TypedDict):
+    """The values that came most in one combination of dimension values, most first."""
+
+    dims: dict[str, str]
+    count: int
+    """Events that had a value."""
+    exact: bool
+    error: int
+    """Events by which any count may be off, also that of a value which is not listed."""
+    top: list[TopValue]
+
+
+class TopAnswer(TypedDict):
+    """Answer of `/top`. A series without a value in the window is absent."""
+
+    dimension: str
+    view: str
+    window: Window
+    watermark: str | None
+    series: list[TopSeries]
+
+
 class SeriesEntry(TypedDict):
-    """One series of a view; `count` is events since the start of the daemon."""
+    """One series of a view; `id` is never given again, `count` is events since it appeared."""
 
     id: int
     dims: dict[str, str]

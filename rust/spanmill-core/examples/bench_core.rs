@@ -18,9 +18,11 @@ const CONFIG: &str = r#"{
     "window": {"lateness_s": 60, "future_skew_s": 86400, "idle_s": 30},
     "views": [{"name": "requests", "where": [],
         "dimensions": ["service", "model", "region", "tenant"],
-        "measures": ["duration", "ttft", "tpot", "queue_time", "input_tokens", "output_tokens"]}],
+        "measures": ["duration", "ttft", "tpot", "queue_time", "input_tokens", "output_tokens"],
+        "distinct": [], "top": []}],
     "objectives": [],
-    "limits": {"series": 100000, "groups": 1000, "dimension_values": 1000000,
+    "limits": {"series": 100000, "tenant_series": 25000, "groups": 1000,
+        "dimension_values": 100000, "companion_bytes": 268435456, "memory": 2147483648,
         "dimension_bytes": 256, "sources": 1000, "request_bytes": 67108864}
 }"#;
 

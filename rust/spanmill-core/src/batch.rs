@@ -1,14 +1,17 @@
 //! One request, decoded into columns. No lock is held and nothing shared changes but interned strings.
 
+use hashbrown::HashTable;
+
 use crate::budget::{Counts, Tally};
 use crate::clock::SECOND_NS;
 use crate::convention::{Flaw, Reading, Signals, Vocabulary};
 use crate::error::Result;
 use crate::ledger::{Accounts, Rejection};
-use crate::series::IdentityCache;
+use crate::series::{IdentityCache, tuple_hash};
 use crate::sli::Event;
 use crate::value::{ValueCache, ValueId, Values};
 use crate::view::{Grouping, Plan};
+use crate::wide::Wide;
 use crate::window::{ByShard, NOT_TAKEN};
 use crate::wire::{
     Fault, LATE_SCOPE, ResourceSpans, Scope, ScopeSpans, Span, Spans, attributes, resource_spans,
@@ -18,28 +21,55 @@ use crate::wire::{
 /// Series ids from here up stand for identities that this batch saw first.
 const UNRESOLVED: u32 = 1 << 31;
 
-/// An identity no one has seen before, waiting for the sequencing point.
+/// Identities no one has seen before, waiting for the sequencing point.
+///
+/// Hashed: a request may bring a hundred thousand of them.
+#[derive(Default)]
 struct Unknown {
-    tuple: Vec<ValueId>,
-    series: u32,
+    tuples: Vec<Vec<ValueId>>,
+    places: HashTable<u32>,
+}
+
+impl Unknown {
+    fn clear(&mut self) {
+        self.tuples.clear();
+        self.places.clear();
+    }
+
+    fn place(&mut self, tuple: &[ValueId]) -> u32 {
+        let tuples = &self.tuples;
+        let hash = tuple_hash(tuple);
+        if let Some(place) = self.places.find(hash, |place| tuples[*place as usize] == tuple) {
+            return *place;
+        }
+        let place = tuples.len() as u32;
+        let rehash = |place: &u32| tuple_hash(&tuples[*place as usize]);
+        let _ = self.places.insert_unique(hash, place, rehash);
+        self.tuples.push(tuple.to_vec());
+        place
+    }
 }
 
 /// Columns of one grouping: a view's or an objective's.
 #[derive(Default)]
 pub(crate) struct Groups {
     cache: IdentityCache,
-    unknown: Vec<Unknown>,
+    unknown: Unknown,
     /// Series of each event; only filled for views.
     pub series: Vec<u32>,
     /// Good and bad by group and second; only filled for objectives.
     pub tallies: Vec<Tally>,
     /// Place of each group's newest tally, where the group is known.
     latest: Vec<u32>,
+    /// Places of all tallies.
+    places: HashTable<u32>,
 }
 
 /// A decoded request and the scratch it took. Reused: its caches are what makes decoding cheap.
 pub(crate) struct Batch {
-    pub cache: ValueCache,
+    cache: ValueCache,
+    /// Round of ids that the caches are of.
+    pub epoch: u64,
     /// Unix nanoseconds.
     pub ends_ns: Vec<i64>,
     /// By slot, row-major, NaN where absent.
@@ -47,6 +77,8 @@ pub(crate) struct Batch {
     /// Account of each event.
     pub places: Vec<u32>,
     pub accounts: Accounts,
+    /// Values that companions count.
+    pub wide: Wide,
     /// One a grouping of the plan, views first.
     pub groups: Vec<Groups>,
     pub by_shard: ByShard,
@@ -71,14 +103,25 @@ impl Batch {
     pub(crate) fn new(plan: &Plan) -> Self {
         Self {
             cache: ValueCache::default(),
+            epoch: 0,
             ends_ns: Vec::new(),
             measures: Vec::new(),
             places: Vec::new(),
             accounts: Accounts::default(),
+            wide: Wide::default(),
             groups: plan.groupings().map(|_| Groups::default()).collect(),
             by_shard: ByShard::default(),
             newest_ns: None,
             tuple: Vec::new(),
+        }
+    }
+
+    /// Enter a round of ids: what was cached in another may mean something else by now.
+    pub(crate) fn enter(&mut self, epoch: u64) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.cache.clear();
+            self.groups.iter_mut().for_each(|groups| groups.cache.clear());
         }
     }
 
@@ -87,12 +130,14 @@ impl Batch {
         self.measures.clear();
         self.places.clear();
         self.accounts.clear();
+        self.wide.clear();
         self.newest_ns = None;
         for groups in &mut self.groups {
             groups.unknown.clear();
             groups.series.clear();
             groups.tallies.clear();
             groups.latest.clear();
+            groups.places.clear();
         }
     }
 
@@ -138,11 +183,17 @@ impl Batch {
         context: Context<'_>,
     ) -> std::result::Result<Signals, Fault> {
         let mut template = Signals::default();
+        if let Some(plan) = &context.plan.wide {
+            self.wide.open_resource(plan);
+        }
         let mut reading = self.reading(&mut template, context, u32::MAX, true);
         for message in resource.resources() {
             attributes(message?, |key, value| {
                 context.plan.vocabulary.observe(key, value, &mut reading);
             })?;
+        }
+        if context.plan.wide.is_some() {
+            self.wide.close_resource();
         }
         Ok(template)
     }
@@ -158,6 +209,8 @@ impl Batch {
             signals,
             cache: &mut self.cache,
             values: context.values,
+            wide: &mut self.wide,
+            wide_plan: context.plan.wide.as_ref(),
             conventions,
             on_resource,
         }
@@ -172,6 +225,9 @@ impl Batch {
         conventions: u32,
     ) -> std::result::Result<(), Fault> {
         let mut signals = template.clone();
+        if context.plan.wide.is_some() {
+            self.wide.open_span();
+        }
         let mut reading = self.reading(&mut signals, context, conventions, false);
         let span = Span::read(message, |key, value| {
             context.plan.vocabulary.observe(key, value, &mut reading);
@@ -194,6 +250,9 @@ impl Batch {
             }
         };
         self.newest_ns = self.newest_ns.max(Some(ends_ns));
+        if plan.wide.is_some() {
+            self.wide.keep_span();
+        }
         self.ends_ns.push(ends_ns);
         self.places.push(place);
         let measures = &signals.measures[..plan.slots.measures.len()];
@@ -216,12 +275,12 @@ impl Batch {
             }
         }
     }
+}
 
-    /// Replace identities this batch saw first by their series. Runs at the sequencing point.
-    pub(crate) fn resolve(&mut self, plan: &Plan) {
-        for (groups, grouping) in self.groups.iter_mut().zip(plan.groupings()) {
-            groups.resolve(grouping);
-        }
+/// Replace identities a batch saw first by their series. Runs at the sequencing point.
+pub(crate) fn resolve(groups: &mut [Groups], plan: &Plan) {
+    for (groups, grouping) in groups.iter_mut().zip(plan.groupings()) {
+        groups.resolve(grouping);
     }
 }
 
@@ -245,17 +304,21 @@ impl Groups {
                 tuple.as_slice()
             }
         };
-        Some(self.cache.find(tuple).unwrap_or_else(|| self.wait(tuple)))
+        Some(self.cache.find(tuple).unwrap_or_else(|| self.meet(grouping, tuple)))
     }
 
+    /// A tuple that this batch's cache does not know: another batch may have, else it waits.
     #[cold]
-    fn wait(&mut self, tuple: &[ValueId]) -> u32 {
-        let known = self.unknown.iter().position(|unknown| unknown.tuple == tuple);
-        let place = known.unwrap_or_else(|| {
-            self.unknown.push(Unknown { tuple: tuple.to_vec(), series: UNRESOLVED });
-            self.unknown.len() - 1
-        });
-        UNRESOLVED + place as u32
+    fn meet(&mut self, grouping: &Grouping, tuple: &[ValueId]) -> u32 {
+        // Should the identity be let go meanwhile, the batch is decoded again.
+        let known = grouping.identities.read().find(tuple);
+        match known {
+            Some(series) => {
+                self.cache.learn(tuple, series);
+                series
+            }
+            None => UNRESOLVED + self.unknown.place(tuple),
+        }
     }
 
     #[inline]
@@ -270,40 +333,59 @@ impl Groups {
     }
 
     fn tally_elsewhere(&mut self, tally: Tally) {
-        let same = |t: &Tally| t.second == tally.second && t.group == tally.group;
-        let known = self.tallies.iter().position(same);
-        let place = known.unwrap_or(self.tallies.len());
-        match self.tallies.get_mut(place) {
-            Some(known) => known.counts.add(tally.counts),
-            None => self.tallies.push(tally),
-        }
+        let tallies = &mut self.tallies;
+        let hash = tally_hash(&tally);
+        let same = |place: &u32| {
+            let known = &tallies[*place as usize];
+            (known.second, known.group) == (tally.second, tally.group)
+        };
+        let place = match self.places.find(hash, same) {
+            Some(place) => {
+                tallies[*place as usize].counts.add(tally.counts);
+                *place
+            }
+            None => {
+                tallies.push(tally);
+                let place = tallies.len() as u32 - 1;
+                let rehash = |place: &u32| tally_hash(&tallies[*place as usize]);
+                let _ = self.places.insert_unique(hash, place, rehash);
+                place
+            }
+        };
         // Stand-ins of new identities lie beyond any table.
         if tally.group < UNRESOLVED {
             let places = self.latest.len().max(tally.group as usize + 1);
             self.latest.resize(places, u32::MAX);
-            self.latest[tally.group as usize] = place as u32;
+            self.latest[tally.group as usize] = place;
         }
     }
 
     fn resolve(&mut self, grouping: &Grouping) {
-        if self.unknown.is_empty() {
+        if self.unknown.tuples.is_empty() {
             return;
         }
         let mut identities = grouping.identities.write();
-        for unknown in &mut self.unknown {
-            unknown.series = identities.resolve(&unknown.tuple);
-            self.cache.learn(&unknown.tuple, unknown.series);
-        }
+        let cache = &mut self.cache;
+        let resolve = |tuple: &Vec<ValueId>| {
+            let series = identities.resolve(tuple);
+            cache.learn(tuple, series);
+            series
+        };
+        let found: Vec<u32> = self.unknown.tuples.iter().map(resolve).collect();
         let resolved = |series: u32| {
             if series == NOT_TAKEN || series < UNRESOLVED {
                 series
             } else {
-                self.unknown[(series - UNRESOLVED) as usize].series
+                found[(series - UNRESOLVED) as usize]
             }
         };
         self.series.iter_mut().for_each(|series| *series = resolved(*series));
         self.tallies.iter_mut().for_each(|tally| tally.group = resolved(tally.group));
     }
+}
+
+fn tally_hash(tally: &Tally) -> u64 {
+    tuple_hash(&[tally.group, tally.second as u32])
 }
 
 /// Event time of a span, or why it is refused for good. Fills what derives from other signals.

@@ -1,7 +1,8 @@
 //! Where time comes from. Tests drive a [`ManualClock`]; nothing in the core sleeps.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds in a second.
 pub const SECOND_NS: i64 = 1_000_000_000;
@@ -10,11 +11,17 @@ pub const SECOND_NS: i64 = 1_000_000_000;
 pub trait Clock: Send + Sync {
     /// Unix time, nanoseconds.
     fn now_ns(&self) -> i64;
+
+    /// Time since some start, nanoseconds: it only ever moves forward, at its own pace.
+    fn steady_ns(&self) -> i64;
 }
 
 /// The machine's clock.
 #[derive(Debug, Default)]
 pub struct SystemClock;
+
+/// When this process first asked for steady time.
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Clock for SystemClock {
     fn now_ns(&self) -> i64 {
@@ -26,28 +33,47 @@ impl Clock for SystemClock {
             .and_then(|since| i64::try_from(since.as_nanos()).ok())
             .unwrap_or(0)
     }
+
+    fn steady_ns(&self) -> i64 {
+        // 292 years fit.
+        i64::try_from(STARTED.elapsed().as_nanos()).unwrap_or(i64::MAX)
+    }
 }
 
 /// A clock that moves only when told, for tests and replays.
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now_ns: AtomicI64,
+    steady_ns: AtomicI64,
+}
 
 impl ManualClock {
     /// Start at `now_ns`, Unix nanoseconds.
     #[must_use]
     pub fn new(now_ns: i64) -> Self {
-        Self(AtomicI64::new(now_ns))
+        Self { now_ns: AtomicI64::new(now_ns), steady_ns: AtomicI64::new(0) }
     }
 
-    /// Move to `now_ns`, Unix nanoseconds.
+    /// Move to `now_ns`, Unix nanoseconds; steady time moves along, but never back.
     pub fn set(&self, now_ns: i64) {
-        self.0.store(now_ns, Ordering::SeqCst);
+        let before_ns = self.now_ns.swap(now_ns, Ordering::SeqCst);
+        let passed_ns = now_ns.saturating_sub(before_ns).max(0);
+        let _ = self.steady_ns.fetch_add(passed_ns, Ordering::SeqCst);
+    }
+
+    /// Put the wall clock to `now_ns`, Unix nanoseconds, as an operator does: no time passes.
+    pub fn adjust(&self, now_ns: i64) {
+        self.now_ns.store(now_ns, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now_ns(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+        self.now_ns.load(Ordering::SeqCst)
+    }
+
+    fn steady_ns(&self) -> i64 {
+        self.steady_ns.load(Ordering::SeqCst)
     }
 }
 

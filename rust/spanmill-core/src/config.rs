@@ -74,6 +74,10 @@ pub struct ViewConfig {
     pub dimensions: Vec<String>,
     /// What each series keeps distributions of.
     pub measures: Vec<String>,
+    /// Dimensions of which each series counts the different values.
+    pub distinct: Vec<String>,
+    /// Dimensions of which each series knows the values that come most.
+    pub top: Vec<String>,
 }
 
 /// One objective.
@@ -107,9 +111,11 @@ pub struct ObjectiveConfig {
 pub struct Limits {
     /// Series of one view.
     pub series: usize,
+    /// Series of one tenant in one view.
+    pub tenant_series: usize,
     /// Groups of one objective.
     pub groups: usize,
-    /// Distinct dimension values over all dimensions.
+    /// Distinct values of one dimension.
     pub dimension_values: usize,
     /// Length of one dimension value.
     pub dimension_bytes: usize,
@@ -117,6 +123,22 @@ pub struct Limits {
     pub sources: usize,
     /// Length of one request.
     pub request_bytes: usize,
+    /// Bytes that `distinct` and `top` of one view may hold.
+    pub companion_bytes: usize,
+    /// Memory for windows and identities, bytes.
+    pub memory: usize,
+}
+
+/// Dimension of this name whose values may be shown: the end user's may not.
+pub(crate) fn shown_dimension(name: &str) -> Result<Dimension> {
+    match dimension(name)? {
+        Dimension::User => Err(Error::Config(
+            "dimension \"user\" is kept as a keyed hash that no answer can show: it may stand in \
+             distinct of a view only"
+                .to_owned(),
+        )),
+        shown => Ok(shown),
+    }
 }
 
 /// Dimension of this name.

@@ -49,9 +49,31 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Most sources are ahead of our clock, so it is ours that is in doubt. Nothing was folded.
+    #[error(
+        "{ahead} of {of} sources seen in the last minute are more than window.future_skew ahead of \
+         this daemon's clock, which is the suspect; set the clock, events wait at their senders"
+    )]
+    ClockSuspect {
+        /// Sources ahead of our clock.
+        ahead: usize,
+        /// Sources seen.
+        of: usize,
+    },
     /// The engine was closed.
     #[error("the engine is closed")]
     Closed,
+}
+
+/// When a request refused for a clock in doubt may come again, seconds: clocks are not set sooner.
+const CLOCK_RETRY_S: f64 = 5.0;
+
+impl Error {
+    /// Seconds after which the same request may succeed; `None` where it never will.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<f64> {
+        matches!(self, Self::ClockSuspect { .. }).then_some(CLOCK_RETRY_S)
+    }
 }
 
 /// Result with the core's [`Error`].

@@ -1,10 +1,11 @@
 //! The path of a request: bytes, spans, signals, series, budgets, ledger.
 
-use crate::batch::{Batch, Context};
+use crate::batch::{Batch, Context, resolve};
 use crate::clock::SECOND_NS;
+use crate::companion;
 use crate::error::{Error, Result};
 use crate::ledger::{Classes, REJECTIONS};
-use crate::sequence::Verdict;
+use crate::sequence::{Admission, Arrival, Verdict};
 use crate::state::State;
 use crate::window::Rows;
 use crate::wire::partial_success;
@@ -24,9 +25,24 @@ pub(crate) fn ingest(state: &State, request: &[u8]) -> Result<Vec<u8>> {
 fn fold(state: &State, request: &[u8], batch: &mut Batch) -> Result<Vec<u8>> {
     let now_ns = state.clock.now_ns();
     let latest_ns = now_ns.saturating_add(state.future_skew_ns);
-    batch.decode(request, Context { plan: &state.plan, values: &state.values, latest_ns })?;
-    let newest_ns = batch.newest_ns;
-    let verdict = state.sequence.admit(now_ns, newest_ns, || batch.resolve(&state.plan));
+    let context = Context { plan: &state.plan, values: &state.values, latest_ns };
+    let verdict = loop {
+        batch.enter(state.sequence.epoch());
+        batch.decode(request, context)?;
+        let arrival = Arrival {
+            now_ns,
+            steady_ns: state.clock.steady_ns(),
+            newest_ns: batch.newest_ns,
+            epoch: batch.epoch,
+            accounts: &batch.accounts,
+        };
+        match state.sequence.admit(&arrival, || resolve(&mut batch.groups, &state.plan)) {
+            Admission::Admitted(verdict) => break verdict,
+            // Rare: once a minute at most.
+            Admission::Stale => {}
+            Admission::ClockSuspect(ahead, of) => return Err(Error::ClockSuspect { ahead, of }),
+        }
+    };
     apply(state, batch, &verdict);
     settle(batch, &verdict);
     state.ledger.book(&batch.accounts);
@@ -47,6 +63,16 @@ fn apply(state: &State, batch: &mut Batch, verdict: &Verdict<'_>) {
         };
         let late = view.windows.apply(&rows, verdict.sealed, &mut batch.by_shard);
         state.stats.add_digest_late(late);
+        if let Some(companions) = &view.companions {
+            companions.apply(&companion::Rows {
+                ends_ns: &batch.ends_ns,
+                series: &groups.series,
+                by_shard: &batch.by_shard,
+                wide: &batch.wide,
+                horizon_ns: verdict.horizon_ns,
+                sealed: verdict.sealed,
+            });
+        }
     }
     let horizon_s = verdict.horizon_ns.div_euclid(SECOND_NS);
     for (groups, grouped) in objectives.iter().zip(&plan.objectives) {

@@ -140,6 +140,14 @@ impl Accounts {
         &mut self.list[place as usize].classes
     }
 
+    /// (source, events received, those of them that are future-dated) of each account.
+    pub(crate) fn by_skew(&self) -> impl Iterator<Item = (ValueId, u64, u64)> {
+        self.list.iter().map(|account| {
+            let future = account.classes.rejected[Rejection::Future as usize];
+            (account.source, account.classes.received, future)
+        })
+    }
+
     /// Everything in the batch.
     pub(crate) fn total(&self) -> Classes {
         let mut total = Classes::default();
@@ -183,6 +191,12 @@ impl Ledger {
         }
     }
 
+    /// Sources and tenants that have a row.
+    pub(crate) fn ids(&self) -> Vec<ValueId> {
+        let books = self.books.lock();
+        books.by_source.keys().chain(books.by_tenant.keys()).copied().collect()
+    }
+
     /// The whole ledger, as `GET /api/v1/ledger` shows it.
     pub(crate) fn to_json(&self, values: &Values) -> Json {
         let books = self.books.lock();
@@ -206,12 +220,16 @@ fn name(id: ValueId, values: &Values) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signal::Dimension;
 
     /// A booked batch shows in the total and under its source and tenant, and all three balance.
     #[test]
     fn books_balance() {
         let values = Values::new(100, 100, 1);
-        let (source, tenant) = (values.intern(b"gateway"), values.intern(b"acme"));
+        let (source, tenant) = (
+            values.intern(Dimension::Service, b"gateway"),
+            values.intern(Dimension::Tenant, b"acme"),
+        );
         let mut accounts = Accounts::default();
         let place = accounts.place(source, tenant);
         *accounts.at(place) = Classes { received: 5, counted: 3, late: 1, ..Classes::default() };

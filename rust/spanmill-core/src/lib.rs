@@ -7,6 +7,7 @@
 mod batch;
 mod budget;
 pub mod clock;
+mod companion;
 pub mod config;
 mod convention;
 pub mod digest;
@@ -14,17 +15,21 @@ pub mod error;
 mod folder;
 mod ingest;
 mod ledger;
+mod overflow;
 mod query;
+mod retirement;
 mod rollup;
 mod sequence;
 mod series;
 pub mod signal;
+mod skew;
 mod sli;
 mod state;
 mod stats;
 mod value;
 mod view;
-mod window;
+mod wide;
+pub mod window;
 pub mod wire;
 
 use std::sync::Arc;
@@ -38,6 +43,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::state::State;
+use crate::window::SealSink;
 
 /// The measures and dimensions that exist, with units, as JSON.
 #[must_use]
@@ -60,9 +66,22 @@ impl Engine {
     /// [`Error::Config`] or [`Error::Unknown`] where a section names what the
     /// core does not have; [`Error::FolderInUse`]; [`Error::Folder`].
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_with_sink(config, clock, None)
+    }
+
+    /// Like [`Engine::open`], and hand every sealed bucket to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::open`].
+    pub fn open_with_sink(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        sink: Option<Box<dyn SealSink>>,
+    ) -> Result<Self> {
         Ok(Self {
             folder: Mutex::new(Some(Folder::take(&config.data_dir)?)),
-            state: State::new(config, clock)?,
+            state: State::new(config, clock, sink)?,
             closed: AtomicBool::new(false),
         })
     }
@@ -83,6 +102,7 @@ impl Engine {
         match &outcome {
             Ok(_) => self.state.stats.accept(request.len()),
             Err(Error::TooLarge { .. }) => self.state.stats.refuse("too_large"),
+            Err(Error::ClockSuspect { .. }) => self.state.stats.refuse("clock_suspect"),
             Err(_) => self.state.stats.refuse("malformed"),
         }
         outcome
@@ -93,15 +113,28 @@ impl Engine {
         self.state.stats.refuse(reason);
     }
 
-    /// Move the idle watermark and seal what it passed. Meant for once a second.
+    /// Why no traffic should come now; `None` while it should.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`].
+    pub fn unready(&self) -> Result<Option<String>> {
+        self.check_open()?;
+        let suspicion = self.state.sequence.clock_suspicion(self.state.clock.steady_ns());
+        Ok(suspicion.map(|(ahead, of)| Error::ClockSuspect { ahead, of }.to_string()))
+    }
+
+    /// Move the idle watermark, seal what it passed, keep to the memory budget, retire what is
+    /// silent. Meant for once a second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]; whatever the sink of sealed buckets says.
     pub fn tick(&self) -> Result<()> {
         self.check_open()?;
-        self.state.seal();
-        Ok(())
+        let sealed = self.state.seal();
+        retirement::retire(&self.state);
+        sealed
     }
 
     /// Answer `GET /api/v1/query`, JSON in and out.
@@ -112,6 +145,56 @@ impl Engine {
     pub fn query(&self, request_json: &str) -> Result<Vec<u8>> {
         self.check_open()?;
         query::query(&self.state, request_json)
+    }
+
+    /// Answer `GET /api/v1/query_range`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::query`]; too many points say which step would fit.
+    pub fn query_range(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::query_range(&self.state, request_json)
+    }
+
+    /// Answer `GET /api/v1/heatmap`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::query`]; too many cells say the limit.
+    pub fn heatmap(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::heatmap(&self.state, request_json)
+    }
+
+    /// Answer `GET /api/v1/compare`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::query`].
+    pub fn compare(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::compare(&self.state, request_json)
+    }
+
+    /// Answer `GET /api/v1/distinct`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`] lists what exists; [`Error::Request`] says what no view keeps.
+    pub fn distinct(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::distinct(&self.state, request_json)
+    }
+
+    /// Answer `GET /api/v1/top`, JSON in and out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`] lists what exists; [`Error::Request`] says what no view keeps.
+    pub fn top(&self, request_json: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        query::top(&self.state, request_json)
     }
 
     /// Views with their series, as JSON.

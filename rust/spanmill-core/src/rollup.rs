@@ -7,13 +7,12 @@ use arrow_array::builder::{
 };
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Fields, Schema};
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::digest::Digest;
 use crate::signal::Dimension;
 use crate::state::State;
 use crate::view::View;
-use crate::window::BUCKET_S;
+use crate::window::{BUCKET_S, OneDigest};
 
 const MINUTE_S: i32 = 60;
 
@@ -25,13 +24,12 @@ struct Row<'a> {
     /// One a dimension of the table, in its order.
     dims: Arc<[Option<Arc<str>>]>,
     window_start_s: i64,
-    digests: Arc<[Digest]>,
-    place: usize,
+    digest: OneDigest,
 }
 
 impl Row<'_> {
     fn digest(&self) -> &Digest {
-        &self.digests[self.place]
+        &self.digest
     }
 }
 
@@ -78,53 +76,32 @@ fn collect<'a>(
     rows: &mut Vec<Row<'a>>,
 ) {
     let identities = view.grouping.identities.read();
-    for series in 0..identities.len() as u32 {
-        let minutes: Vec<(i64, Arc<[Digest]>)> = view
-            .windows
-            .with(series, |windows| {
-                windows.minutes(start_s, end_s).map(|(at, d)| (at, Arc::clone(d))).collect()
-            })
-            .unwrap_or_default();
+    for (series, tuple) in identities.live() {
+        let minutes = view.windows.minutes(series, (start_s, end_s));
         if minutes.is_empty() {
             continue;
         }
-        let tuple = identities.tuple(series);
         let text = |dimension: &Dimension| {
             let at = view.grouping.dimensions.iter().position(|mine| mine == dimension)?;
             state.values.text(tuple[at])
         };
         let dims: Arc<[Option<Arc<str>>]> = dimensions.iter().map(text).collect();
-        let series_id = stable_id(&view.name, dimensions, &dims);
-        for (window_start_s, digests) in minutes {
+        let series_id = view.stable_id(tuple, &state.values);
+        for (window_start_s, bucket) in minutes {
             let measured = view.measures.iter().enumerate();
-            rows.extend(measured.filter(|(place, _)| digests[*place].count() > 0).map(
-                |(place, measure)| Row {
+            let digests = measured.map(|(place, measure)| (measure, bucket.digest(place)));
+            rows.extend(digests.filter(|(_, digest)| digest.count() > 0).map(
+                |(measure, digest)| Row {
                     view: &view.name,
                     measure: measure.info().name,
                     series_id,
                     dims: Arc::clone(&dims),
                     window_start_s,
-                    digests: Arc::clone(&digests),
-                    place,
+                    digest,
                 },
             ));
         }
     }
-}
-
-/// The same identity has the same id in every file of every process.
-fn stable_id(view: &str, dimensions: &[Dimension], dims: &[Option<Arc<str>>]) -> i64 {
-    let mut hasher = Xxh3::new();
-    hasher.update(view.as_bytes());
-    for (dimension, text) in dimensions.iter().zip(dims) {
-        if let Some(text) = text {
-            hasher.update(&[0]);
-            hasher.update(dimension.info().name.as_bytes());
-            hasher.update(&[1]);
-            hasher.update(text.as_bytes());
-        }
-    }
-    hasher.digest().cast_signed()
 }
 
 fn strings<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {

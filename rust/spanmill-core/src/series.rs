@@ -1,4 +1,11 @@
-//! Series identities: tuples of dimension values to dense ids, within a limit.
+//! Series identities: tuples of dimension values to dense ids, within limits.
+//!
+//! An identity seen before keeps its place. A new one past a limit gives up the
+//! dimension that floods, then the next, until it is known or fits a reserve.
+//! Ids of identities that fell silent are given again.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use hashbrown::HashTable;
 
@@ -7,18 +14,91 @@ use crate::value::{OTHER, ValueId};
 /// Entries a cache may hold before it starts afresh.
 const CACHE_MAX: usize = 1 << 18;
 
+/// Stands for no tenant in particular: all of them.
+const EVERYONE: ValueId = ValueId::MAX;
+
+/// What bounds the identities of one grouping, and what gives way first.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    /// Identities in all.
+    pub limit: usize,
+    pub past: Past,
+}
+
+/// Which values of a dimension some objective looks at: they give way last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Promised {
+    /// Those that some `where` names; perhaps none.
+    Values(Vec<ValueId>),
+    /// All of them: the dimension tells an objective's groups apart.
+    All,
+}
+
+impl Promised {
+    fn holds(&self, value: ValueId) -> bool {
+        match self {
+            Self::Values(values) => values.contains(&value),
+            Self::All => true,
+        }
+    }
+}
+
+/// What becomes of a new identity past the limit.
+#[derive(Debug, Clone)]
+pub(crate) enum Past {
+    /// All such share one identity: groups of an objective.
+    ShareOne,
+    /// The dimension that floods becomes [`OTHER`]: series of a view.
+    Collapse {
+        /// By position.
+        promised: Vec<Promised>,
+        /// Position of the tenant and how many identities each may have.
+        tenant: Option<(usize, usize)>,
+    },
+}
+
+/// Room beyond a limit for identities that gave something up: an eighth for any,
+/// as much again for those that gave up all that no objective looks at.
+fn reserve(limit: usize, gave_all: bool) -> usize {
+    if gave_all { limit.div_ceil(4) } else { limit.div_ceil(8) }
+}
+
+/// Identities of one tenant, or of everyone.
+#[derive(Debug, Default)]
+struct Share {
+    identities: usize,
+    /// Distinct values by position, to find the one that floods.
+    distinct: Vec<u32>,
+}
+
 /// Tuples of value ids to dense series ids: the identities of one view or objective.
 pub(crate) struct Identities {
     width: usize,
+    bounds: Bounds,
+    /// The limit now: lower while there is no memory for more.
     limit: usize,
+    short: bool,
     table: HashTable<u32>,
     tuples: Vec<ValueId>,
-    /// Distinct values by position, to find the one that floods.
-    distinct: Vec<hashbrown::HashSet<ValueId, std::hash::RandomState>>,
+    /// Number of each identity in the order of first sight, by series: unique for ever.
+    serials: Vec<u64>,
+    /// Serials below this are given.
+    next_serial: u64,
+    shares: HashMap<ValueId, Share>,
+    /// Identities by (whose share, position, value).
+    uses: HashMap<(ValueId, u32, ValueId), u32>,
+    /// Series with a value that is [`OTHER`].
+    collapsed: Vec<u32>,
+    /// Ids let go: ready, and resting for a round.
+    free: Vec<u32>,
+    resting: Vec<u32>,
 }
 
-fn tuple_hash(tuple: &[ValueId]) -> u64 {
-    // Ids are ours, not the sender's: mixing is enough, no key needed.
+/// Serial of a series id that no identity has now.
+const VACANT: u64 = u64::MAX;
+
+/// Hash of a few numbers of ours: not the sender's, so mixing is enough, no key needed.
+pub(crate) fn tuple_hash(tuple: &[ValueId]) -> u64 {
     tuple.iter().fold(0x9e37_79b9_7f4a_7c15, |hash: u64, &id| {
         (hash.rotate_left(23) ^ u64::from(id)).wrapping_mul(0x9fb2_1c65_1e98_df25)
     })
@@ -29,13 +109,21 @@ fn at(tuples: &[ValueId], width: usize, series: u32) -> &[ValueId] {
 }
 
 impl Identities {
-    pub(crate) fn new(width: usize, limit: usize) -> Self {
+    pub(crate) fn new(width: usize, bounds: Bounds) -> Self {
         let mut identities = Self {
             width,
-            limit,
+            limit: bounds.limit,
+            short: false,
+            bounds,
             table: HashTable::new(),
             tuples: Vec::new(),
-            distinct: vec![hashbrown::HashSet::default(); width],
+            serials: Vec::new(),
+            next_serial: 0,
+            shares: HashMap::new(),
+            uses: HashMap::new(),
+            collapsed: Vec::new(),
+            free: Vec::new(),
+            resting: Vec::new(),
         };
         if width == 0 {
             let _ = identities.insert(&[]);
@@ -43,8 +131,26 @@ impl Identities {
         identities
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Take no more than there are now while memory is short, and as many as before once it is not.
+    pub(crate) fn set_short(&mut self, short: bool) {
+        self.short = short;
+        self.limit = if short { self.count().min(self.limit) } else { self.bounds.limit };
+    }
+
+    /// Whether memory is short for more.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short
+    }
+
+    /// How many there are now.
+    pub(crate) fn count(&self) -> usize {
         self.table.len()
+    }
+
+    /// Every identity there is now: its series and value ids in the order of the dimensions.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (u32, &[ValueId])> {
+        let taken = self.serials.iter().enumerate().filter(|(_, serial)| **serial != VACANT);
+        taken.map(|(series, _)| (series as u32, self.tuple(series as u32)))
     }
 
     /// Value ids of one series, in the order of its view's dimensions.
@@ -52,47 +158,188 @@ impl Identities {
         at(&self.tuples, self.width, series)
     }
 
-    fn find(&self, tuple: &[ValueId]) -> Option<u32> {
+    /// Number of an identity among all there ever were.
+    pub(crate) fn serial(&self, series: u32) -> u64 {
+        self.serials[series as usize]
+    }
+
+    /// Series that gave a value up: those with an [`OTHER`] in them.
+    pub(crate) fn collapsed(&self) -> &[u32] {
+        &self.collapsed
+    }
+
+    /// Series of a tuple that has one.
+    pub(crate) fn find(&self, tuple: &[ValueId]) -> Option<u32> {
         let same = |series: &u32| at(&self.tuples, self.width, *series) == tuple;
         self.table.find(tuple_hash(tuple), same).copied()
     }
 
     fn insert(&mut self, tuple: &[ValueId]) -> u32 {
-        let series = self.len() as u32;
-        self.tuples.extend_from_slice(tuple);
-        for (seen, id) in self.distinct.iter_mut().zip(tuple) {
-            let _ = seen.insert(*id);
+        let series = self.place(tuple);
+        if tuple.contains(&OTHER) {
+            self.collapsed.push(series);
         }
+        self.recount(tuple, true);
         let (tuples, width) = (&self.tuples, self.width);
         let rehash = |series: &u32| tuple_hash(at(tuples, width, *series));
         let _ = self.table.insert_unique(tuple_hash(tuple), series, rehash);
         series
     }
 
-    /// Series of `tuple`, made on first sight.
-    ///
-    /// Past the limit the dimension with most values becomes [`OTHER`], then the
-    /// next, until the identity is known or fits the quarter kept for such.
+    /// A place for a tuple: one let go, or the next.
+    fn place(&mut self, tuple: &[ValueId]) -> u32 {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let Some(series) = self.free.pop() else {
+            self.tuples.extend_from_slice(tuple);
+            self.serials.push(serial);
+            return (self.serials.len() - 1) as u32;
+        };
+        self.tuples[series as usize * self.width..][..self.width].copy_from_slice(tuple);
+        self.serials[series as usize] = serial;
+        series
+    }
+
+    /// Add a tuple to the shares it belongs to, or take it out.
+    fn recount(&mut self, tuple: &[ValueId], comes: bool) {
+        let tenant = self.tenant(tuple).map(|(tenant, _)| tenant);
+        for whose in [Some(EVERYONE), tenant].into_iter().flatten() {
+            let share = self.shares.entry(whose).or_default();
+            share.distinct.resize(tuple.len(), 0);
+            for (position, value) in tuple.iter().enumerate() {
+                let uses = self.uses.entry((whose, position as u32, *value)).or_default();
+                if comes {
+                    share.distinct[position] += u32::from(*uses == 0);
+                    *uses += 1;
+                } else {
+                    *uses -= 1;
+                    if *uses == 0 {
+                        share.distinct[position] -= 1;
+                        let _ = self.uses.remove(&(whose, position as u32, *value));
+                    }
+                }
+            }
+            share.identities = if comes { share.identities + 1 } else { share.identities - 1 };
+            if share.identities == 0 {
+                let _ = self.shares.remove(&whose);
+            }
+        }
+    }
+
+    /// Tenant of a tuple with its limit, where each has one.
+    fn tenant(&self, tuple: &[ValueId]) -> Option<(ValueId, usize)> {
+        match self.bounds.past {
+            Past::Collapse { tenant: Some((position, limit)), .. } => {
+                Some((tuple[position], limit))
+            }
+            _ => None,
+        }
+    }
+
+    fn share_of(&self, tenant: ValueId) -> usize {
+        self.shares.get(&tenant).map_or(0, |share| share.identities)
+    }
+
+    /// Series of `tuple`, made on first sight; past a limit perhaps one that it shares.
     pub(crate) fn resolve(&mut self, tuple: &[ValueId]) -> u32 {
         if let Some(series) = self.find(tuple) {
             return series;
         }
-        if self.len() < self.limit {
+        let everyone_full = self.count() >= self.limit;
+        let tenant_full =
+            self.tenant(tuple).is_some_and(|(tenant, limit)| self.share_of(tenant) >= limit);
+        if !everyone_full && !tenant_full {
             return self.insert(tuple);
         }
-        let mut collapsed = tuple.to_vec();
-        let mut positions: Vec<usize> = (0..self.width).collect();
-        positions.sort_by_key(|&position| std::cmp::Reverse(self.distinct[position].len()));
-        for (place, position) in positions.iter().enumerate() {
-            collapsed[*position] = OTHER;
-            let last = place + 1 == positions.len();
-            match self.find(&collapsed) {
-                Some(series) => return series,
-                None if last || self.len() < self.limit + self.limit / 4 => break,
-                None => {}
+        match &self.bounds.past {
+            Past::ShareOne => {
+                let shared = vec![OTHER; self.width];
+                self.find(&shared).unwrap_or_else(|| self.insert(&shared))
+            }
+            Past::Collapse { .. } => {
+                let (order, free) = self.giving_way(tuple, everyone_full);
+                self.collapse(tuple, &order, free)
             }
         }
+    }
+
+    /// Positions in the order in which they give way, and how many of them no objective looks at.
+    ///
+    /// A tenant past its own limit keeps its name and gives up its own values:
+    /// what it has most of.
+    fn giving_way(&self, tuple: &[ValueId], everyone_full: bool) -> (Vec<usize>, usize) {
+        let Past::Collapse { promised, tenant } = &self.bounds.past else {
+            return (Vec::new(), 0);
+        };
+        let own = tenant.filter(|_| !everyone_full).map(|(position, _)| position);
+        let whose = own.map_or(EVERYONE, |position| tuple[position]);
+        let share = self.shares.get(&whose);
+        let distinct = |position: usize| share.map_or(0, |share| share.distinct[position]);
+        let mut order: Vec<usize> = (0..self.width).filter(|at| Some(*at) != own).collect();
+        let is_promised = |position: usize| promised[position].holds(tuple[position]);
+        order.sort_by_key(|&position| (is_promised(position), Reverse(distinct(position))));
+        let free = order.iter().filter(|position| !is_promised(**position)).count();
+        (order, free)
+    }
+
+    fn collapse(&mut self, tuple: &[ValueId], order: &[usize], free: usize) -> u32 {
+        let mut collapsed = tuple.to_vec();
+        for (place, position) in order.iter().enumerate() {
+            collapsed[*position] = OTHER;
+            if let Some(series) = self.find(&collapsed) {
+                return series;
+            }
+            if self.has_room(&collapsed, place + 1 >= free) {
+                break;
+            }
+        }
+        // One more than the reserves hold, at the most, for each tenant that is full.
         self.insert(&collapsed)
+    }
+
+    fn has_room(&self, tuple: &[ValueId], gave_all: bool) -> bool {
+        let room = |held: usize, limit: usize| held < limit + reserve(limit, gave_all);
+        let tenant = self.tenant(tuple);
+        room(self.count(), self.limit)
+            && tenant.is_none_or(|(tenant, limit)| room(self.share_of(tenant), limit))
+    }
+
+    /// Let identities go. Their ids are given again after the next round only: a
+    /// reader that listed them before must not see others under their names.
+    pub(crate) fn retire(&mut self, silent: &[u32]) {
+        self.free.append(&mut self.resting);
+        for &series in silent {
+            let tuple = self.tuple(series).to_vec();
+            let found = self.table.find_entry(tuple_hash(&tuple), |known| *known == series);
+            let Ok(entry) = found else { continue };
+            let _ = entry.remove();
+            self.recount(&tuple, false);
+            self.serials[series as usize] = VACANT;
+            self.resting.push(series);
+        }
+        let serials = &self.serials;
+        self.collapsed.retain(|series| serials[*series as usize] != VACANT);
+    }
+
+    /// Whether a series id means an identity now.
+    pub(crate) fn is_live(&self, series: u32) -> bool {
+        self.serials.get(series as usize).is_some_and(|serial| *serial != VACANT)
+    }
+
+    /// Whether the next round has ids to give back.
+    pub(crate) fn has_resting(&self) -> bool {
+        !self.resting.is_empty()
+    }
+
+    /// Bytes held, from the tables' sizes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let uses = self.uses.capacity() * size_of::<((ValueId, u32, ValueId), u32)>();
+        let share = size_of::<(ValueId, Share)>() + self.width * size_of::<u32>();
+        self.tuples.capacity() * size_of::<ValueId>()
+            + self.serials.capacity() * size_of::<u64>()
+            + self.table.capacity() * size_of::<u32>()
+            + self.shares.capacity() * share
+            + uses
     }
 }
 
@@ -128,6 +375,13 @@ impl IdentityCache {
             entry.0 == hash && self.tuples[entry.1 as usize..][..tuple.len()] == *tuple
         };
         self.table.find(hash, same).map(|entry| entry.2)
+    }
+
+    /// Forget everything: ids may have been given to other identities.
+    pub(crate) fn clear(&mut self) {
+        self.by_value.clear();
+        self.table.clear();
+        self.tuples.clear();
     }
 
     /// Remember where `tuple` was resolved to.
@@ -168,10 +422,16 @@ mod tests {
         assert_eq!((None, None), (cache.find(&[6]), cache.find(&[8])));
     }
 
+    fn views(width: usize, limit: usize, tenant: Option<(usize, usize)>) -> Identities {
+        let promised = vec![Promised::Values(Vec::new()); width];
+        let past = Past::Collapse { promised, tenant };
+        Identities::new(width, Bounds { limit, past })
+    }
+
     /// Past the limit only the flooding dimension collapses; the others keep their values.
     #[test]
     fn only_the_flooding_dimension_collapses() {
-        let mut identities = Identities::new(2, 8);
+        let mut identities = views(2, 8, None);
         for model in 10..18 {
             let _ = identities.resolve(&[5, model]);
         }
@@ -182,13 +442,131 @@ mod tests {
         assert_eq!(&[5, 12], identities.tuple(known));
     }
 
-    /// However many identities are thrown at it, the table stays within a quarter of its limit.
+    /// Values that an objective's `where` names give way last; what floods beside them goes first.
     #[test]
-    fn identities_are_bounded() {
-        let mut identities = Identities::new(3, 100);
-        for i in 0..10_000u32 {
-            let _ = identities.resolve(&[2 + i % 97, 200 + i % 89, 400 + i % 83]);
+    fn promised_values_give_way_last() {
+        let promised = vec![Promised::Values(Vec::new()), Promised::Values(vec![77])];
+        let mut identities = Identities::new(
+            2,
+            Bounds { limit: 8, past: Past::Collapse { promised, tenant: None } },
+        );
+        for model in 10..18 {
+            let _ = identities.resolve(&[5, model]);
         }
-        assert!(identities.len() <= 126, "{}", identities.len());
+        let flooding = identities.resolve(&[5, 99]);
+        assert_eq!(&[5, OTHER], identities.tuple(flooding));
+        let promised = identities.resolve(&[5, 77]);
+        assert_eq!(&[OTHER, 77], identities.tuple(promised));
+    }
+
+    /// A dimension that tells groups apart gives way last, even where it has most values.
+    #[test]
+    fn promised_dimensions_give_way_last() {
+        let promised = vec![Promised::All, Promised::Values(Vec::new())];
+        let past = Past::Collapse { promised, tenant: None };
+        let mut identities = Identities::new(2, Bounds { limit: 8, past });
+        for tenant in 10..18 {
+            let _ = identities.resolve(&[tenant, 5]);
+        }
+        let over = identities.resolve(&[99, 6]);
+        assert_eq!(&[99, OTHER], identities.tuple(over));
+        for tenant in 100..200 {
+            let _ = identities.resolve(&[tenant, 6]);
+        }
+        let last = identities.resolve(&[300, 6]);
+        assert_eq!(&[OTHER, OTHER], identities.tuple(last));
+        assert!(identities.count() <= 11, "{}", identities.count());
+    }
+
+    /// A tenant's flood collapses what that tenant has most of; its neighbours get all they ask for.
+    #[test]
+    fn a_tenants_flood_is_its_own() {
+        let mut identities = views(3, 1_000, Some((0, 16)));
+        for neighbour in 0..20 {
+            let _ = identities.resolve(&[7, 50 + neighbour % 3, 80 + neighbour]);
+        }
+        for model in 0..10_000 {
+            let _ = identities.resolve(&[6, 50, 10_000 + model]);
+        }
+        let flooded = identities.resolve(&[6, 51, 99_999]);
+        assert_eq!(&[6, 51, OTHER], identities.tuple(flooded));
+        let neighbour = identities.resolve(&[8, 52, 123]);
+        assert_eq!(&[8, 52, 123], identities.tuple(neighbour));
+        assert!(identities.count() <= 16 + 20 + 5, "{}", identities.count());
+    }
+
+    /// Groups past their limit share one, whatever they have in common with others.
+    #[test]
+    fn groups_share_one() {
+        let mut groups = Identities::new(2, Bounds { limit: 2, past: Past::ShareOne });
+        let known = [groups.resolve(&[5, 6]), groups.resolve(&[5, 7])];
+        let shared = groups.resolve(&[5, 8]);
+        assert_eq!(&[OTHER, OTHER], groups.tuple(shared));
+        assert_eq!(shared, groups.resolve(&[9, 9]));
+        assert_eq!(known, [groups.resolve(&[5, 6]), groups.resolve(&[5, 7])]);
+        assert_eq!(&[shared], groups.collapsed());
+    }
+
+    /// While memory is short a new identity gives way to known ones, and not once there is room again.
+    #[test]
+    fn memory_bounds_identities_too() {
+        let mut identities = views(2, 1_000, None);
+        for model in 10..40 {
+            let _ = identities.resolve(&[5, model]);
+        }
+        identities.set_short(true);
+        for model in 100..200 {
+            let series = identities.resolve(&[5, model]);
+            assert_eq!(&[5, OTHER], identities.tuple(series));
+        }
+        identities.set_short(false);
+        let fresh = identities.resolve(&[5, 300]);
+        assert_eq!(&[5, 300], identities.tuple(fresh));
+    }
+
+    /// What is retired makes room and its id is given again, one round later, under a new number.
+    #[test]
+    fn retired_identities_make_room() {
+        let mut identities = views(2, 4, None);
+        let ids: Vec<u32> = (10..14).map(|model| identities.resolve(&[5, model])).collect();
+        identities.retire(&ids[..2]);
+        assert_eq!((2, None), (identities.count(), identities.find(&[5, 10])));
+        let fresh = identities.resolve(&[5, 20]);
+        assert!(!ids.contains(&fresh), "rests for a round");
+        identities.retire(&[]);
+        let again = identities.resolve(&[5, 10]);
+        assert!(ids[..2].contains(&again), "given again");
+        assert_eq!((4, 5), (identities.serial(fresh), identities.serial(again)));
+        assert_eq!(4, identities.live().count());
+    }
+
+    proptest::proptest! {
+        /// Whatever comes and goes, limits and reserves hold, shares add up, and every live tuple is found.
+        #[test]
+        fn identities_are_bounded(
+            tuples in proptest::collection::vec((2u32..6, 0u32..40, 0u32..40), 1..600),
+            retired_every in 5usize..50,
+        ) {
+            let mut identities = views(3, 40, Some((0, 12)));
+            for (turn, (tenant, model, region)) in tuples.into_iter().enumerate() {
+                let _ = identities.resolve(&[tenant, 100 + model, 200 + region]);
+                if turn % retired_every == 0 {
+                    let live: Vec<u32> = identities.live().map(|(series, _)| series).collect();
+                    identities.retire(&live[..live.len() / 2]);
+                }
+            }
+            proptest::prop_assert!(identities.count() <= 40 + 10 + 5, "{}", identities.count());
+            let live: Vec<(u32, Vec<ValueId>)> =
+                identities.live().map(|(series, tuple)| (series, tuple.to_vec())).collect();
+            for (series, tuple) in &live {
+                proptest::prop_assert_eq!(Some(*series), identities.find(tuple));
+            }
+            let share = |whose: ValueId| identities.share_of(whose);
+            let tenants: usize = (1..6).map(share).sum();
+            proptest::prop_assert_eq!((live.len(), live.len()), (tenants, share(EVERYONE)));
+            for tenant in 2..6 {
+                proptest::prop_assert!(share(tenant) <= 12 + 3 + 1, "{}", share(tenant));
+            }
+        }
     }
 }

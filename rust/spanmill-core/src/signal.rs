@@ -116,6 +116,7 @@ signals! {
     ErrorType "error_type": "Class of error; absent on success.";
     ColdStart "cold_start": "Whether the request waited for a model to load.";
     Streaming "streaming": "Whether the answer was streamed.";
+    User "user": "End user, known by a keyed hash only: for `distinct` of a view, not for series.";
 }
 
 /// Names joined for an error message that lists what exists.

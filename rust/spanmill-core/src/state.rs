@@ -1,9 +1,9 @@
 //! What the paths of ingest, query and rollup share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
@@ -13,10 +13,10 @@ use crate::ledger::Ledger;
 use crate::sequence::Sequencer;
 use crate::stats::Stats;
 use crate::value::Values;
-use crate::view::Plan;
-
-/// No bucket is sealed yet.
-const NOTHING_SEALED: i64 = i64::MIN;
+use crate::view::{Plan, View};
+use crate::window::{
+    BUCKET_S, Footprint, Held, Kept, Leaf, SealSink, SealedBucket, TIERS, WindowStore, demote,
+};
 
 /// Scratch batches: as many as requests were ever decoded at once.
 #[derive(Default)]
@@ -33,6 +33,35 @@ impl Scratch {
     }
 }
 
+/// What only the sealer touches: one at a time. Readers never wait for it.
+#[derive(Default)]
+struct Sealer {
+    /// Where sealed buckets are written; nowhere until there is a journal.
+    sink: Option<Box<dyn SealSink>>,
+    /// The last pass demoted: what it gave up is still to be let go.
+    demoted: bool,
+}
+
+/// Buckets given up for the memory budget since the start.
+#[derive(Default)]
+struct Demoted {
+    buckets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// How much memory is held, by what for.
+pub(crate) struct Memory {
+    pub windows: Footprint,
+    pub identities: usize,
+}
+
+impl Memory {
+    /// What the budget bounds, bytes.
+    pub(crate) fn bounded(&self) -> usize {
+        self.windows.bytes() + self.identities
+    }
+}
+
 /// Everything compiled, counted and kept.
 pub(crate) struct State {
     pub plan: Plan,
@@ -44,14 +73,20 @@ pub(crate) struct State {
     pub ledger: Ledger,
     pub stats: Stats,
     pub scratch: Scratch,
-    /// Bucket number sealing has reached; [`NOTHING_SEALED`] at first.
-    sealed: AtomicI64,
-    /// Held while sealing: one sealer at a time. Readers never wait for it.
-    sealing: Mutex<()>,
+    /// Steady time of the last round of retirement, nanoseconds.
+    pub retired_at_ns: AtomicI64,
+    /// What queries may count on.
+    kept: RwLock<Kept>,
+    sealer: Mutex<Sealer>,
+    demoted: [Demoted; TIERS.len()],
 }
 
 impl State {
-    pub(crate) fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        sink: Option<Box<dyn SealSink>>,
+    ) -> Result<Self> {
         // Keyed by when and where we started: enough against strings chosen beforehand.
         let seed = clock.now_ns().cast_unsigned() ^ u64::from(std::process::id()).rotate_left(32);
         let limits = config.limits.clone();
@@ -66,28 +101,125 @@ impl State {
             limits,
             stats: Stats::default(),
             scratch: Scratch::default(),
-            sealed: AtomicI64::new(NOTHING_SEALED),
-            sealing: Mutex::new(()),
+            retired_at_ns: AtomicI64::new(0),
+            kept: RwLock::default(),
+            sealer: Mutex::new(Sealer { sink, demoted: false }),
+            demoted: Default::default(),
         })
     }
 
     /// Bucket number below which everything is sealed; `None` before the first time.
     pub(crate) fn sealed(&self) -> Option<i64> {
-        Some(self.sealed.load(Ordering::Acquire)).filter(|sealed| *sealed != NOTHING_SEALED)
+        self.kept.read().sealed()
     }
 
-    /// Move the idle watermark and seal what the watermark has passed.
-    pub(crate) fn seal(&self) {
+    /// What is held, and so what can be answered.
+    pub(crate) fn kept(&self) -> Kept {
+        self.kept.read().clone()
+    }
+
+    /// Move the idle watermark, seal what the watermark has passed, and keep to the memory budget.
+    ///
+    /// What a sealing pass or the budget gives up is let go a pass later: a query that
+    /// was understood in between still finds it.
+    pub(crate) fn seal(&self) -> Result<()> {
         self.sequence.tick(self.clock.now_ns());
-        let _one_at_a_time = self.sealing.lock();
-        let sealed = self.sealed();
-        if let Some(through) = self.sequence.settled()
-            && sealed < Some(through)
-        {
-            for view in &self.plan.views {
-                view.windows.seal(sealed, through);
+        let mut sealer = self.sealer.lock();
+        let settled = self.sequence.settled();
+        let kept = self.kept();
+        let written = match settled.filter(|through| kept.sealed() < Some(*through)) {
+            Some(through) => self.seal_through(&kept, through, &mut sealer),
+            None if sealer.demoted => {
+                self.plan.views.iter().for_each(|view| view.windows.retire(&kept));
+                Ok(())
             }
-            self.sealed.store(through, Ordering::Release);
+            None => Ok(()),
+        };
+        sealer.demoted = self.keep_to_budget();
+        written
+    }
+
+    fn seal_through(&self, kept: &Kept, through: i64, sealer: &mut Sealer) -> Result<()> {
+        let mut written = Vec::new();
+        for view in &self.plan.views {
+            let used = |series| view.used(view.grouping.identities.read().tuple(series));
+            let mut leaves = Vec::new();
+            let wanted = sealer.sink.is_some().then_some(&mut leaves);
+            view.windows.seal_into(kept, through, &used, wanted);
+            if let Some(companions) = &view.companions {
+                companions.seal(kept.sealed(), through);
+            }
+            written.push((view, leaves));
         }
+        *self.kept.write() = kept.advanced(through);
+        match &mut sealer.sink {
+            Some(sink) => written
+                .into_iter()
+                .try_for_each(|(view, leaves)| self.write(view, leaves, &mut **sink)),
+            None => Ok(()),
+        }
+    }
+
+    /// Hand over newly sealed buckets in an order that does not depend on who came first.
+    fn write(&self, view: &View, leaves: Vec<Leaf>, sink: &mut dyn SealSink) -> Result<()> {
+        let identities = view.grouping.identities.read();
+        let named = |leaf: Leaf| {
+            let series = view.stable_id(identities.tuple(leaf.series), &self.values);
+            (leaf.number, series, leaf.bucket)
+        };
+        let mut leaves: Vec<_> = leaves.into_iter().map(named).collect();
+        drop(identities);
+        leaves.sort_unstable_by_key(|(number, series, _)| (*number, *series));
+        for (number, series, bucket) in leaves {
+            let digests: Vec<Vec<u8>> =
+                (0..view.measures.len()).map(|place| bucket.digest(place).to_bytes()).collect();
+            sink.sealed(SealedBucket {
+                view: &view.name,
+                series,
+                start_s: number * BUCKET_S,
+                digests: &digests,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Give up buckets while more is held than the budget; says whether it did.
+    fn keep_to_budget(&self) -> bool {
+        let stores: Vec<&WindowStore> = self.plan.views.iter().map(|view| &view.windows).collect();
+        let mut kept = self.kept();
+        let demotion = demote(&mut kept, &stores, self.identity_bytes(), self.limits.memory);
+        stores.iter().for_each(|store| store.set_over_budget(demotion.falls_short));
+        if demotion.total().buckets == 0 {
+            return false;
+        }
+        *self.kept.write() = kept;
+        for (total, held) in self.demoted.iter().zip(demotion.by_tier) {
+            let _ = total.buckets.fetch_add(held.buckets as u64, Ordering::Relaxed);
+            let _ = total.bytes.fetch_add(held.bytes as u64, Ordering::Relaxed);
+        }
+        true
+    }
+
+    fn identity_bytes(&self) -> usize {
+        let views = self.plan.views.iter();
+        views.map(|view| view.grouping.identities.read().heap_bytes()).sum()
+    }
+
+    /// What is held, read off counters.
+    pub(crate) fn memory(&self) -> Memory {
+        let mut windows = Footprint::default();
+        self.plan.views.iter().for_each(|view| windows.add(view.windows.footprint()));
+        Memory { windows, identities: self.identity_bytes() }
+    }
+
+    /// Buckets given up for the memory budget since the start, by tier, with its name.
+    pub(crate) fn demoted(&self) -> impl Iterator<Item = (&'static str, Held)> {
+        TIERS.iter().zip(&self.demoted).map(|(tier, total)| {
+            let held = Held {
+                buckets: total.buckets.load(Ordering::Relaxed) as usize,
+                bytes: total.bytes.load(Ordering::Relaxed) as usize,
+            };
+            (tier.name, held)
+        })
     }
 }

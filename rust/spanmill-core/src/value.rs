@@ -1,4 +1,7 @@
 //! Dimension values, interned: each string is hashed and compared once per batch, stored once.
+//!
+//! Each dimension has a share of its own, so that a flood of junk model names leaves
+//! room for a new tenant.
 
 use std::sync::Arc;
 
@@ -6,11 +9,13 @@ use hashbrown::HashTable;
 use parking_lot::RwLock;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Id of a dimension value. Ids are this process's own and never leave it.
+use crate::signal::{DIMENSIONS, Dimension};
+
+/// Id of one value of one dimension. Ids are this process's own and never leave it.
 pub(crate) type ValueId = u32;
 /// The dimension is absent from the span.
 pub(crate) const ABSENT: ValueId = 0;
-/// Stands for every value past a limit.
+/// Stands for every value past a limit, in any dimension.
 pub(crate) const OTHER: ValueId = 1;
 /// How [`OTHER`] reads in queries and exports.
 pub(crate) const OTHER_NAME: &str = "__other__";
@@ -18,73 +23,162 @@ pub(crate) const OTHER_NAME: &str = "__other__";
 /// Entries a cache may hold before it starts afresh.
 const CACHE_MAX: usize = 1 << 18;
 
+/// One value; `text` is empty once the value was let go.
+struct Entry {
+    text: Arc<str>,
+    dimension: Dimension,
+}
+
+/// Values and the ids of those let go, which rest for a round before they are given again.
 struct Interned {
     table: HashTable<ValueId>,
-    texts: Vec<Arc<str>>,
+    entries: Vec<Entry>,
+    /// Values held, by dimension.
+    counts: [usize; DIMENSIONS.len()],
+    free: Vec<ValueId>,
+    resting: Vec<ValueId>,
 }
 
 impl Interned {
-    /// Give `text` the next id.
-    fn add(&mut self, text: &str, seed: u64) -> ValueId {
-        let id = self.texts.len() as ValueId;
-        self.texts.push(Arc::from(text));
-        let texts = &self.texts;
-        let hash = |id: &ValueId| xxh3_64_with_seed(texts[*id as usize].as_bytes(), seed);
-        let _ = self.table.insert_unique(hash(&id), id, hash);
+    fn find(&self, hash: u64, dimension: Dimension, text: &str) -> Option<ValueId> {
+        let same = |id: &ValueId| {
+            let entry = &self.entries[*id as usize];
+            entry.dimension == dimension && *entry.text == *text
+        };
+        self.table.find(hash, same).copied()
+    }
+
+    /// Give `text` an id.
+    fn add(&mut self, seed: u64, dimension: Dimension, text: &str) -> ValueId {
+        let entry = Entry { text: Arc::from(text), dimension };
+        let id = self.free.pop().unwrap_or(self.entries.len() as ValueId);
+        match self.entries.get_mut(id as usize) {
+            Some(place) => *place = entry,
+            None => self.entries.push(entry),
+        }
+        self.counts[dimension as usize] += 1;
+        let entries = &self.entries;
+        let rehash = |id: &ValueId| {
+            let entry = &entries[*id as usize];
+            hash_of(seed, entry.dimension, entry.text.as_bytes())
+        };
+        let _ = self.table.insert_unique(rehash(&id), id, rehash);
         id
     }
 }
 
-/// Every dimension value seen, over all dimensions.
+/// Keyed: tenants choose strings, and must not choose collisions.
+#[inline]
+fn hash_of(seed: u64, dimension: Dimension, text: &[u8]) -> u64 {
+    xxh3_64_with_seed(text, seed ^ (dimension as u64) << 32)
+}
+
+/// Every dimension value held.
 pub(crate) struct Values {
-    /// Keyed: tenants choose strings, and must not choose collisions.
     seed: u64,
+    /// Values of one dimension.
     count_max: usize,
     bytes_max: usize,
     interned: RwLock<Interned>,
 }
 
 impl Values {
+    /// `count_max` bounds the values of each dimension, `bytes_max` the length of one.
     pub(crate) fn new(count_max: usize, bytes_max: usize, seed: u64) -> Self {
-        // The empty text holds the place of `ABSENT` and is never looked up.
-        let mut interned = Interned { table: HashTable::new(), texts: vec![Arc::from("")] };
-        let other = interned.add(OTHER_NAME, seed);
-        debug_assert!(other == OTHER, "the first value added is the one for all others");
+        // `ABSENT` and `OTHER` belong to every dimension: they have places, and
+        // are never looked up.
+        let fixed = |text| Entry { text: Arc::from(text), dimension: DIMENSIONS[0].dimension };
+        let interned = Interned {
+            table: HashTable::new(),
+            entries: vec![fixed(""), fixed(OTHER_NAME)],
+            counts: [0; DIMENSIONS.len()],
+            free: Vec::new(),
+            resting: Vec::new(),
+        };
         Self { seed, count_max, bytes_max, interned: RwLock::new(interned) }
     }
 
-    fn hash(&self, text: &[u8]) -> u64 {
-        xxh3_64_with_seed(text, self.seed)
+    #[inline]
+    fn hash(&self, dimension: Dimension, text: &[u8]) -> u64 {
+        hash_of(self.seed, dimension, text)
+    }
+
+    /// Whether a value may be this long.
+    pub(crate) fn fits(&self, text: &[u8]) -> bool {
+        text.len() <= self.bytes_max
     }
 
     /// Id of `text`, made on first sight; [`OTHER`] past the limits.
-    pub(crate) fn intern(&self, text: &[u8]) -> ValueId {
-        if text.len() > self.bytes_max {
+    pub(crate) fn intern(&self, dimension: Dimension, text: &[u8]) -> ValueId {
+        if !self.fits(text) {
             return OTHER;
         }
         let text = String::from_utf8_lossy(text);
-        let hash = self.hash(text.as_bytes());
-        let mut interned = self.interned.write();
-        let Interned { table, texts } = &*interned;
-        if let Some(id) = table.find(hash, |id| *texts[*id as usize] == *text) {
-            return *id;
-        }
-        if texts.len() >= self.count_max {
-            return OTHER;
-        }
-        interned.add(&text, self.seed)
+        let full = {
+            // Shared: a flood past the limit must not take turns on the lock.
+            let interned = self.interned.read();
+            if let Some(id) = self.find_in(&interned, dimension, &text) {
+                return id;
+            }
+            interned.counts[dimension as usize] >= self.count_max
+        };
+        if full { OTHER } else { self.add(dimension, &text, self.count_max) }
     }
 
-    /// Id of a value that was seen before.
-    pub(crate) fn find(&self, text: &str) -> Option<ValueId> {
-        let interned = self.interned.read();
-        let found = |id: &ValueId| *interned.texts[*id as usize] == *text;
-        interned.table.find(self.hash(text.as_bytes()), found).copied()
+    /// Id of a value that the configuration names: the limit is no concern of it.
+    pub(crate) fn intern_named(&self, dimension: Dimension, text: &str) -> ValueId {
+        self.add(dimension, text, usize::MAX)
+    }
+
+    fn add(&self, dimension: Dimension, text: &str, count_max: usize) -> ValueId {
+        let mut interned = self.interned.write();
+        match self.find_in(&interned, dimension, text) {
+            Some(id) => id,
+            // Another thread may have been here since the limit was looked at.
+            None if interned.counts[dimension as usize] >= count_max => OTHER,
+            None => interned.add(self.seed, dimension, text),
+        }
+    }
+
+    fn find_in(&self, interned: &Interned, dimension: Dimension, text: &str) -> Option<ValueId> {
+        match text {
+            "" => Some(ABSENT),
+            OTHER_NAME => Some(OTHER),
+            _ => interned.find(self.hash(dimension, text.as_bytes()), dimension, text),
+        }
+    }
+
+    /// Id of a value that is held.
+    pub(crate) fn find(&self, dimension: Dimension, text: &str) -> Option<ValueId> {
+        self.find_in(&self.interned.read(), dimension, text)
     }
 
     /// The value, or `None` where the dimension is absent.
     pub(crate) fn text(&self, id: ValueId) -> Option<Arc<str>> {
-        (id != ABSENT).then(|| Arc::clone(&self.interned.read().texts[id as usize]))
+        (id != ABSENT).then(|| Arc::clone(&self.interned.read().entries[id as usize].text))
+    }
+
+    /// Whether some dimension has taken three quarters of its share: time to let go of what no one uses.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let limit = self.count_max - self.count_max / 4;
+        self.interned.read().counts.iter().any(|count| *count >= limit)
+    }
+
+    /// Let go of every value for which `used` is false. Ids given out before must not be used again.
+    ///
+    /// A reader may still hold one: it finds no text, and the id is given again
+    /// only after the next round.
+    pub(crate) fn retain(&self, used: impl Fn(ValueId) -> bool) {
+        let mut interned = self.interned.write();
+        let interned = &mut *interned;
+        interned.free.append(&mut interned.resting);
+        let unused = |id: &ValueId| !used(*id);
+        for id in interned.table.extract_if(|id| unused(id)) {
+            let entry = &mut interned.entries[id as usize];
+            entry.text = Arc::from("");
+            interned.counts[entry.dimension as usize] -= 1;
+            interned.resting.push(id);
+        }
     }
 }
 
@@ -100,44 +194,55 @@ struct CachedValue {
     length: u32,
     hash: u64,
     id: ValueId,
+    dimension: Dimension,
 }
 
 impl CachedValue {
-    fn is(&self, hash: u64, text: &[u8], bytes: &[u8]) -> bool {
+    #[inline]
+    fn is(&self, hash: u64, dimension: Dimension, text: &[u8], bytes: &[u8]) -> bool {
         let start = self.start as usize;
-        self.hash == hash && bytes[start..start + self.length as usize] == *text
+        self.hash == hash
+            && self.dimension == dimension
+            && bytes[start..start + self.length as usize] == *text
     }
 }
 
 impl ValueCache {
     /// Id of `text`; an empty value is an absent one.
     #[inline]
-    pub(crate) fn id(&mut self, text: &[u8], values: &Values) -> ValueId {
+    pub(crate) fn id(&mut self, dimension: Dimension, text: &[u8], values: &Values) -> ValueId {
         if text.is_empty() {
             return ABSENT;
         }
-        let hash = values.hash(text);
-        match self.table.find(hash, |cached| cached.is(hash, text, &self.bytes)) {
+        let hash = values.hash(dimension, text);
+        let same = |cached: &CachedValue| cached.is(hash, dimension, text, &self.bytes);
+        match self.table.find(hash, same) {
             Some(cached) => cached.id,
-            None => self.learn(hash, text, values),
+            None => self.learn(hash, dimension, text, values),
         }
     }
 
     #[cold]
-    fn learn(&mut self, hash: u64, text: &[u8], values: &Values) -> ValueId {
-        let id = values.intern(text);
+    fn learn(&mut self, hash: u64, dimension: Dimension, text: &[u8], values: &Values) -> ValueId {
+        let id = values.intern(dimension, text);
+        // What is past a limit is not worth a place: a flood would push out the known ones.
+        if id == OTHER {
+            return id;
+        }
         if self.table.len() >= CACHE_MAX || self.bytes.len() + text.len() > u32::MAX as usize {
-            self.table.clear();
-            self.bytes.clear();
+            self.clear();
         }
-        // Long values are refused by length alone and need no place here.
-        if text.len() <= values.bytes_max {
-            let start = self.bytes.len() as u32;
-            self.bytes.extend_from_slice(text);
-            let cached = CachedValue { start, length: text.len() as u32, hash, id };
-            let _ = self.table.insert_unique(hash, cached, |cached| cached.hash);
-        }
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(text);
+        let cached = CachedValue { start, length: text.len() as u32, hash, id, dimension };
+        let _ = self.table.insert_unique(hash, cached, |cached| cached.hash);
         id
+    }
+
+    /// Forget everything: ids may have been given to other values.
+    pub(crate) fn clear(&mut self) {
+        self.table.clear();
+        self.bytes.clear();
     }
 }
 
@@ -148,15 +253,60 @@ mod tests {
     /// A value has one id for ever, and past the limits all new ones share `__other__`.
     #[test]
     fn values_are_bounded() {
-        let values = Values::new(4, 8, 1);
-        let a = values.intern(b"a");
-        assert_eq!(a, values.intern(b"a"));
-        assert_eq!(Some(a), values.find("a"));
-        let b = values.intern(b"b");
+        let values = Values::new(2, 8, 1);
+        let a = values.intern(Dimension::Model, b"a");
+        assert_eq!(a, values.intern(Dimension::Model, b"a"));
+        assert_eq!(Some(a), values.find(Dimension::Model, "a"));
+        let b = values.intern(Dimension::Model, b"b");
         assert_ne!(a, b);
-        assert_eq!(OTHER, values.intern(b"c"));
-        assert_eq!(OTHER, values.intern(b"longer than eight"));
+        assert_eq!(OTHER, values.intern(Dimension::Model, b"c"));
+        assert_eq!(OTHER, values.intern(Dimension::Tenant, b"longer than eight"));
         assert_eq!("b", &*values.text(b).expect("interned"));
+        assert_eq!("__other__", &*values.text(OTHER).expect("has a name"));
+    }
+
+    /// One dimension's flood takes no other dimension's room, and the same text is a value of each.
+    #[test]
+    fn dimensions_have_room_of_their_own() {
+        let values = Values::new(2, 8, 1);
+        let mut cache = ValueCache::default();
+        for text in ["x", "y", "z", "w"] {
+            let _ = cache.id(Dimension::Model, text.as_bytes(), &values);
+        }
+        assert_eq!(OTHER, cache.id(Dimension::Model, b"z", &values));
+        let tenant = cache.id(Dimension::Tenant, b"z", &values);
+        assert_eq!(Some(tenant), values.find(Dimension::Tenant, "z"));
+        assert_ne!(OTHER, tenant);
+        let model = cache.id(Dimension::Model, b"x", &values);
+        assert_ne!(model, cache.id(Dimension::Tenant, b"x", &values));
+    }
+
+    /// What the configuration names has an id however full its dimension is.
+    #[test]
+    fn named_values_always_fit() {
+        let values = Values::new(1, 8, 1);
+        let _ = values.intern(Dimension::Model, b"a");
+        let named = values.intern_named(Dimension::Model, "promised");
+        assert_ne!(OTHER, named);
+        assert_eq!(named, values.intern(Dimension::Model, b"promised"));
+    }
+
+    /// Values let go make room, and an id is not given again before the next round.
+    #[test]
+    fn values_let_go_make_room() {
+        let values = Values::new(2, 8, 1);
+        let [a, b] = [&b"a"[..], b"b"].map(|text| values.intern(Dimension::Model, text));
+        assert!(values.is_crowded());
+        values.retain(|id| id == b);
+        assert_eq!(
+            (None, Some(b)),
+            (values.find(Dimension::Model, "a"), values.find(Dimension::Model, "b"))
+        );
+        let c = values.intern(Dimension::Model, b"c");
+        assert!(c != a && c != OTHER, "{c}");
+        values.retain(|id| id == c);
+        assert_eq!(a, values.intern(Dimension::Model, b"d"));
+        assert_eq!(OTHER, values.intern(Dimension::Model, b"e"));
     }
 
     /// A cache gives the same ids as the table behind it.
@@ -165,8 +315,9 @@ mod tests {
         let values = Values::new(100, 8, 1);
         let (mut one, mut two) = (ValueCache::default(), ValueCache::default());
         for text in [&b"a"[..], b"b", b"a", b"", b"much too long"] {
-            assert_eq!(one.id(text, &values), two.id(text, &values));
+            let id = one.id(Dimension::Model, text, &values);
+            assert_eq!(id, two.id(Dimension::Model, text, &values));
         }
-        assert_eq!(ABSENT, one.id(b"", &values));
+        assert_eq!(ABSENT, one.id(Dimension::Model, b"", &values));
     }
 }

@@ -33,10 +33,12 @@ fn config(folder: &std::path::Path, limits_series: usize, objectives: Json) -> C
         "data_dir": folder, "durability": "off",
         "window": {"lateness_s": 60.0, "future_skew_s": 5.0, "idle_s": 30.0},
         "views": [{"name": "requests", "where": [], "dimensions": ["service", "model", "tenant"],
-            "measures": ["duration", "ttft", "tpot", "output_tokens"]}],
+            "measures": ["duration", "ttft", "tpot", "output_tokens"],
+            "distinct": [], "top": []}],
         "objectives": objectives,
-        "limits": {"series": limits_series, "groups": 100, "dimension_values": 10_000,
-            "dimension_bytes": 256, "sources": 100, "request_bytes": 1 << 24},
+        "limits": {"series": limits_series, "tenant_series": limits_series, "groups": 100,
+            "dimension_values": 10_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
+            "sources": 100, "request_bytes": 1 << 24, "memory": 1_u64 << 31},
     });
     Config::from_json(&config.to_string()).expect("valid")
 }

@@ -33,7 +33,15 @@ pub(crate) struct Tally {
 struct Counters {
     /// All events: exact however many groups there are.
     total: CounterRing,
-    groups: Vec<CounterRing>,
+    groups: Vec<Group>,
+}
+
+/// Counters of one group.
+#[derive(Default)]
+struct Group {
+    ring: CounterRing,
+    /// Events since the start.
+    events: u64,
 }
 
 /// One objective with the counters of its groups.
@@ -59,9 +67,10 @@ impl Objective {
             }
             let group = tally.group as usize;
             if counters.groups.len() <= group {
-                counters.groups.resize_with(group + 1, CounterRing::default);
+                counters.groups.resize_with(group + 1, Group::default);
             }
-            counters.groups[group].add(tally.second, tally.counts);
+            counters.groups[group].ring.add(tally.second, tally.counts);
+            counters.groups[group].events += tally.counts.total();
         }
     }
 
@@ -70,10 +79,17 @@ impl Objective {
         self.counters.lock().groups.len()
     }
 
+    /// Events since the start in any of `groups`.
+    pub(crate) fn events_in(&self, groups: &[u32]) -> u64 {
+        let counters = self.counters.lock();
+        let events = |group: &u32| counters.groups.get(*group as usize).map(|group| group.events);
+        groups.iter().filter_map(events).sum()
+    }
+
     /// Bytes held by the counters.
     pub(crate) fn heap_bytes(&self) -> usize {
         let counters = self.counters.lock();
-        let groups: usize = counters.groups.iter().map(CounterRing::heap_bytes).sum();
+        let groups: usize = counters.groups.iter().map(|group| group.ring.heap_bytes()).sum();
         counters.total.heap_bytes() + groups
     }
 
@@ -84,7 +100,7 @@ impl Objective {
         // Copied out: summing 30 days under the lock would hold up ingest.
         let ring = {
             let counters = self.counters.lock();
-            group.map_or(&counters.total, |group| &counters.groups[group]).clone()
+            group.map_or(&counters.total, |group| &counters.groups[group].ring).clone()
         };
         let objective = self.config.objective;
         let newest_s = newest_ns.map(|ns| ns.div_euclid(SECOND_NS));

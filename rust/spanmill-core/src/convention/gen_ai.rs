@@ -40,6 +40,9 @@ impl Convention for GenAi {
                 number("gen_ai.usage.reasoning_tokens", Measure::ReasoningTokens),
                 // A sender that names only the model that answered still has a model.
                 text("gen_ai.response.model", Dimension::Model),
+                // OpenLLMetry's names for the end user.
+                text("gen_ai.user", Dimension::User),
+                text("llm.user", Dimension::User),
             ]
         }
     }

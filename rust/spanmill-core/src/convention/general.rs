@@ -3,7 +3,7 @@ use crate::signal::Dimension;
 
 /// OpenTelemetry's general and resource attributes, old names after new ones.
 ///
-/// Source: semantic-conventions 1.41, `service`, `deployment`, `cloud`, `error`.
+/// Source: semantic-conventions 1.41, `service`, `deployment`, `cloud`, `error`, `user`, `enduser`.
 pub(super) struct General;
 
 impl Convention for General {
@@ -19,6 +19,8 @@ impl Convention for General {
                 text("deployment.environment", Dimension::Environment),
                 text("cloud.region", Dimension::Region),
                 text("error.type", Dimension::ErrorType),
+                text("user.id", Dimension::User),
+                text("enduser.id", Dimension::User),
             ]
         }
     }

@@ -1,9 +1,12 @@
 //! The conventions' tables, compiled to one hash table over the keys that some view needs.
 
+use std::borrow::Cow;
+
 use super::{Attribute, CONVENTIONS, Reads};
 use crate::digest::holds;
 use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure};
 use crate::value::{ABSENT, ValueCache, ValueId, Values};
+use crate::wide::{Wide, WidePlan};
 use crate::wire::{Kind, Scope, Value};
 
 const MEASURE_COUNT: usize = MEASURES.len();
@@ -20,6 +23,8 @@ const RESOURCE_RANK: u8 = 128;
 pub(crate) struct Slots {
     pub measures: Vec<Measure>,
     pub dimensions: Vec<Dimension>,
+    /// Dimensions that are hashed for companions, whether or not they have a place above too.
+    pub wide: Vec<Dimension>,
 }
 
 impl Slots {
@@ -122,7 +127,7 @@ impl Signals {
 
 #[derive(Clone, Copy)]
 enum Target {
-    Text { slot: u8, marks_error: bool },
+    Text { dimension: Dimension, slot: u8, wide: u8, marks_error: bool },
     Number { slot: u8, milliseconds: bool },
 }
 
@@ -239,31 +244,18 @@ impl Vocabulary {
                 self.each(entry, |entry| take_number(entry, value.int() as f64, reading));
             }
             (Kind::String, Target::Text { .. }) => {
-                // An alias of what is filled already is not worth interning.
-                if self.fills_nothing(entry, reading) {
-                    return;
-                }
-                let id = reading.cache.id(value.bytes, reading.values);
-                self.each(entry, |entry| take_text(entry, id, reading));
+                self.each(entry, |entry| take_text(entry, value.bytes, reading));
             }
             _ => self.observe_rare(entry, value, reading),
         }
-    }
-
-    /// Whether an attribute that fills one dimension comes after one of better precedence.
-    #[inline]
-    fn fills_nothing(&self, entry: &Entry, reading: &Reading<'_>) -> bool {
-        let Target::Text { slot, marks_error: false } = entry.target else { return false };
-        let filled = |rank| rank >= reading.signals.dimension_rank[slot as usize];
-        entry.next == 0 && reading.rank(entry).is_none_or(filled)
     }
 
     /// A type that the signal is not usually sent in.
     #[cold]
     fn observe_rare(&self, entry: &Entry, value: Value<'_>, reading: &mut Reading<'_>) {
         if matches!(entry.target, Target::Text { .. }) {
-            let id = text_id(value, reading);
-            self.each(entry, |entry| take_text(entry, id, reading));
+            let text = text(value);
+            self.each(entry, |entry| take_text(entry, &text, reading));
         } else if let Some(number) = number(value) {
             self.each(entry, |entry| take_number(entry, number, reading));
         }
@@ -287,6 +279,9 @@ pub(crate) struct Reading<'a> {
     pub signals: &'a mut Signals,
     pub cache: &'a mut ValueCache,
     pub values: &'a Values,
+    pub wide: &'a mut Wide,
+    /// There is one where some entry has a wide slot.
+    pub wide_plan: Option<&'a WidePlan>,
     /// Bits of the conventions that count here.
     pub conventions: u32,
     /// The attributes stand on the resource, behind a span's own.
@@ -303,7 +298,10 @@ fn target(attribute: &Attribute, slots: &Slots) -> Option<Target> {
         Reads::Text(dimension) => {
             let marks_error = dimension == Dimension::ErrorType;
             let slot = slots.dimension(dimension).map_or(UNUSED, |slot| slot as u8);
-            (slot != UNUSED || marks_error).then_some(Target::Text { slot, marks_error })
+            let wide = slots.wide.iter().position(|wide| *wide == dimension);
+            let wide = wide.map_or(UNUSED, |column| column as u8);
+            let wanted = slot != UNUSED || wide != UNUSED || marks_error;
+            wanted.then_some(Target::Text { dimension, slot, wide, marks_error })
         }
     }
 }
@@ -327,12 +325,19 @@ fn take_number(entry: &Entry, number: f64, reading: &mut Reading<'_>) {
 }
 
 #[inline]
-fn take_text(entry: &Entry, id: ValueId, reading: &mut Reading<'_>) {
-    if let (Some(rank), Target::Text { slot, marks_error }) = (reading.rank(entry), entry.target) {
-        reading.signals.error |= marks_error && id != ABSENT;
-        if slot != UNUSED {
-            reading.signals.set_dimension(slot as usize, rank, id);
-        }
+fn take_text(entry: &Entry, text: &[u8], reading: &mut Reading<'_>) {
+    let Target::Text { dimension, slot, wide, marks_error } = entry.target else { return };
+    let Some(rank) = reading.rank(entry) else { return };
+    reading.signals.error |= marks_error && !text.is_empty();
+    // An alias of what is filled already is not worth interning.
+    if slot != UNUSED && rank < reading.signals.dimension_rank[slot as usize] {
+        let id = reading.cache.id(dimension, text, reading.values);
+        reading.signals.set_dimension(slot as usize, rank, id);
+    }
+    if wide != UNUSED
+        && let Some(plan) = reading.wide_plan
+    {
+        reading.wide.take(plan, wide as usize, rank, text);
     }
 }
 
@@ -346,14 +351,13 @@ fn number(value: Value<'_>) -> Option<f64> {
     }
 }
 
-/// Text however it was sent.
-fn text_id(value: Value<'_>, reading: &mut Reading<'_>) -> ValueId {
-    let (cache, values) = (&mut *reading.cache, reading.values);
+/// Text however it was sent; empty where it is none.
+fn text(value: Value<'_>) -> Cow<'_, [u8]> {
     match value.kind {
-        Kind::String => cache.id(value.bytes, values),
-        Kind::Bool => cache.id(if value.flag() { b"true" } else { b"false" }, values),
-        Kind::Int => cache.id(value.int().to_string().as_bytes(), values),
-        Kind::Double => cache.id(value.double().to_string().as_bytes(), values),
-        Kind::None | Kind::Bytes | Kind::Other => ABSENT,
+        Kind::String => value.bytes.into(),
+        Kind::Bool => if value.flag() { &b"true"[..] } else { b"false" }.into(),
+        Kind::Int => value.int().to_string().into_bytes().into(),
+        Kind::Double => value.double().to_string().into_bytes().into(),
+        Kind::None | Kind::Bytes | Kind::Other => Cow::Borrowed(b""),
     }
 }

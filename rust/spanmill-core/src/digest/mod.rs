@@ -39,5 +39,6 @@ pub use error::DigestError;
 pub use exponential::{Buckets, ExponentialHistogram};
 pub use key::Transform;
 pub use merge::Merger;
+pub(crate) use open::EXACT_MAX;
 pub use open::{OpenDigest, holds};
 pub use sealed::{Centroid, Digest, Foreign, Quantile, Reader};

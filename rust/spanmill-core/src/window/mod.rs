@@ -1,56 +1,70 @@
 //! Event-time buckets: open ones fill, the watermark seals them, sealed ones are merged upwards.
+//!
+//! [`WindowStore`] holds a view's series in shards. A series is its open buckets
+//! (`open`) and, once something was sealed, a ring of sealed ones for each tier
+//! (`rings`, `sealed`). `seal` moves buckets on without holding up ingest, and
+//! `kept` says what is held, what to demote first, and so what can be answered.
 
+mod demotion;
+mod kept;
+mod late;
 mod open;
+mod rings;
+mod seal;
+mod sealed;
 mod series;
+mod sink;
+mod slice;
 mod store;
+mod visit;
 
-pub(crate) use series::{SeriesWindows, Slice, merge_slices};
-pub(crate) use store::{ByShard, NOT_TAKEN, Rows, WindowStore};
+pub use demotion::{Demotion, demote};
+pub use kept::{Held, Kept, Use};
+pub(crate) use seal::Leaf;
+pub(crate) use sealed::OneDigest;
+pub use sink::{SealSink, SealedBucket};
+pub(crate) use slice::{Slice, merge_slices};
+pub(crate) use store::SHARDS;
+pub use store::{ByShard, Footprint, NOT_TAKEN, Rows, WindowStore};
+pub(crate) use visit::{Piece, Steps};
 
 /// One width of buckets and how many are kept.
 pub(crate) struct Tier {
+    /// As metrics and documents call it.
+    pub name: &'static str,
     /// Bucket width, seconds.
     pub width_s: i64,
     /// Sealed buckets kept.
     pub slots: i64,
+    /// Tier that its buckets are merged from.
+    pub from: usize,
 }
 
-/// Finest first. The wider two are built from the first, to keep merges to two
-/// levels: a query's and this one.
-pub(crate) const TIERS: [Tier; 3] = [
-    Tier { width_s: BUCKET_S, slots: 36 },
-    Tier { width_s: 60, slots: 66 },
-    Tier { width_s: 300, slots: 78 },
+/// Finest first.
+///
+/// Each is merged from the finest tier that still holds all of its parts, so
+/// that no value passes more than three merges, a query's included.
+pub(crate) const TIERS: [Tier; 5] = [
+    Tier { name: "10s", width_s: BUCKET_S, slots: 36, from: 0 },
+    Tier { name: "1m", width_s: 60, slots: 66, from: 0 },
+    Tier { name: "5m", width_s: 300, slots: 78, from: 0 },
+    Tier { name: "1h", width_s: 3_600, slots: 76, from: 1 },
+    Tier { name: "6h", width_s: 21_600, slots: 124, from: 2 },
 ];
 
+/// Tiers that every series keeps; the wider ones are for those that an objective uses.
+pub(crate) const RECENT: usize = 3;
+
 /// Width of the finest bucket, seconds: windows are multiples of it.
-pub(crate) const BUCKET_S: i64 = 10;
+pub const BUCKET_S: i64 = 10;
 
-/// How far back distributions reach, seconds.
-pub(crate) const REACH_S: i64 = TIERS[2].width_s * TIERS[2].slots;
+/// How far back distributions reach for a series that no objective uses, seconds.
+pub(crate) const REACH_S: i64 = TIERS[RECENT - 1].width_s * TIERS[RECENT - 1].slots;
 
-/// Move [start, end), seconds, outward to edges that `through_s` (everything
-/// before it is sealed) still lets the tiers answer.
-pub(crate) fn snap(start: i64, end: i64, through_s: i64) -> (i64, i64) {
-    let edge = |at: i64| {
-        let held = |tier: &&Tier| at >= through_s - tier.width_s * tier.slots;
-        TIERS.iter().find(held).unwrap_or(&TIERS[TIERS.len() - 1]).width_s
-    };
-    let (down, up) = (edge(start), edge(end - 1));
-    (start.div_euclid(down) * down, (end + up - 1).div_euclid(up) * up)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A window only widens, and only where fine buckets are gone.
-    #[test]
-    fn windows_widen_to_what_is_held() {
-        let through = 1_795_219_200;
-        assert_eq!((through - 300, through), snap(through - 300, through, through));
-        assert_eq!((through - 3_600, through), snap(through - 3_590, through, through));
-        let (start, end) = snap(through - 20_010, through - 19_990, through);
-        assert_eq!((through - 20_100, through - 19_800), (start, end));
-    }
+/// Bytes that one allocation of `bytes` takes from the system's allocator.
+///
+/// glibc's on 64 bits: a word of bookkeeping, in steps of two words. Others differ
+/// little; leaving it out would miss a third of a small bucket.
+pub(crate) fn allocated(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
 }

@@ -1,60 +1,129 @@
 //! A bucket that still takes events.
 
-use crate::digest::OpenDigest;
+use super::allocated;
+use crate::digest::{EXACT_MAX, OpenDigest};
 
 /// Rows that wait before they are spread over the measures' digests.
 ///
 /// One row is one cache line or two; spreading at once touches as many lines as
 /// there are measures, for every event.
-const ROWS_MAX: usize = 256;
+pub(super) const ROWS_MAX: usize = 256;
 
-/// Events of one series and bucket: a short buffer of rows, then a digest per measure.
-pub(super) struct OpenBucket {
-    /// Bucket number: its start in seconds over the bucket width.
-    pub number: i64,
+/// Digests of a bucket with more events than its rows hold, one a measure.
+struct Digests(Box<[OpenDigest]>);
+
+/// Events of one series and bucket: a buffer of rows, then a digest per measure.
+///
+/// Built to be small: most series of a large fleet see a handful of events a bucket.
+#[derive(Default)]
+pub(crate) struct OpenBucket {
+    /// Its start in seconds over the bucket width; i32 holds that of every i64 of nanoseconds.
+    pub number: i32,
+    /// Values in `rows`; the rest of it is room.
+    filled: u32,
     /// Row-major, NaN where a measure is absent.
-    rows: Vec<f64>,
-    /// Empty until the first spread.
-    digests: Box<[OpenDigest]>,
+    rows: Box<[f64]>,
+    /// None until the first spread.
+    digests: Option<Box<Digests>>,
 }
 
 impl OpenBucket {
-    pub(super) fn new(number: i64) -> Self {
-        Self { number, rows: Vec::new(), digests: Box::default() }
+    pub(super) fn new(number: i32) -> Self {
+        Self { number, ..Self::default() }
     }
 
-    /// Add one event's measures.
+    /// Add one event's measures; `grown` by what that took from the allocator.
     #[inline]
-    pub(super) fn push(&mut self, row: impl ExactSizeIterator<Item = f64>) {
-        let measures = row.len();
-        self.rows.extend(row);
-        if self.rows.len() >= ROWS_MAX * measures {
-            self.spread(measures);
+    pub(super) fn push(&mut self, row: impl ExactSizeIterator<Item = f64>, grown: &mut i64) {
+        let (from, to) = (self.filled as usize, self.filled as usize + row.len());
+        if to > self.rows.len() {
+            return self.push_after_growing(row, grown);
         }
+        for (place, value) in self.rows[from..to].iter_mut().zip(row) {
+            *place = value;
+        }
+        self.filled = to as u32;
+    }
+
+    /// Rows double from one to [`ROWS_MAX`] and are then spread.
+    #[cold]
+    fn push_after_growing(&mut self, row: impl ExactSizeIterator<Item = f64>, grown: &mut i64) {
+        let before = self.heap_bytes() as i64;
+        let measures = row.len();
+        let held = self.filled as usize / measures;
+        if held >= ROWS_MAX {
+            self.spread(measures);
+        } else {
+            self.resize_rows((2 * held).clamp(1, ROWS_MAX) * measures);
+        }
+        *grown += self.heap_bytes() as i64 - before;
+        self.push(row, grown);
+    }
+
+    fn resize_rows(&mut self, length: usize) {
+        let mut rows = Vec::with_capacity(length);
+        rows.extend_from_slice(&self.rows[..self.filled as usize]);
+        rows.resize(length, f64::NAN);
+        self.rows = rows.into();
     }
 
     fn spread(&mut self, measures: usize) {
-        if self.digests.is_empty() {
-            self.digests = (0..measures).map(|_| OpenDigest::default()).collect();
+        let digests =
+            self.digests.get_or_insert_with(|| Box::new(Digests(default_digests(measures))));
+        for (measure, digest) in digests.0.iter_mut().enumerate() {
+            add_column(&self.rows[..self.filled as usize], measures, measure, digest);
         }
-        for (measure, digest) in self.digests.iter_mut().enumerate() {
-            add_column(&self.rows, measures, measure, digest);
+        self.filled = 0;
+    }
+
+    /// Give back room: newer events go to a newer bucket, and few follow here.
+    ///
+    /// What the bucket holds does not change, only how.
+    pub(super) fn settle(&mut self, measures: usize, grown: &mut i64) {
+        let before = self.heap_bytes() as i64;
+        // Keys are half the size of values, from where digests keep keys.
+        if self.digests.is_some() || self.filled as usize > EXACT_MAX * measures {
+            self.spread(measures);
         }
-        self.rows.clear();
+        if (self.filled as usize) < self.rows.len() {
+            self.resize_rows(self.filled as usize);
+        }
+        *grown += self.heap_bytes() as i64 - before;
+    }
+
+    /// One measure's values, where they are still rows.
+    pub(super) fn rows(&self, measures: usize, measure: usize) -> impl Iterator<Item = f64> {
+        let rows = self.rows[..self.filled as usize].chunks_exact(measures);
+        rows.map(move |row| row[measure]).filter(|value| !value.is_nan())
+    }
+
+    /// Whether all values are still rows.
+    pub(super) fn is_rows(&self) -> bool {
+        self.digests.is_none()
     }
 
     /// A copy of what one measure has gathered.
     pub(super) fn gathered(&self, measures: usize, measure: usize) -> OpenDigest {
-        let mut open = self.digests.get(measure).cloned().unwrap_or_default();
-        add_column(&self.rows, measures, measure, &mut open);
+        let digest = self.digests.as_ref().map(|digests| digests.0[measure].clone());
+        let mut open = digest.unwrap_or_default();
+        add_column(&self.rows[..self.filled as usize], measures, measure, &mut open);
         open
     }
 
+    /// Bytes taken from the allocator.
     pub(super) fn heap_bytes(&self) -> usize {
-        let digests: usize =
-            self.digests.iter().map(|d| size_of::<OpenDigest>() + d.heap_bytes()).sum();
-        self.rows.capacity() * 8 + digests
+        let digests = self.digests.as_ref().map_or(0, |digests| {
+            let each = digests.0.iter().map(|digest| allocated(digest.heap_bytes()));
+            allocated(size_of::<Digests>())
+                + allocated(size_of_val(&*digests.0))
+                + each.sum::<usize>()
+        });
+        allocated(size_of_val(&*self.rows)) + digests
     }
+}
+
+fn default_digests(measures: usize) -> Box<[OpenDigest]> {
+    (0..measures).map(|_| OpenDigest::default()).collect()
 }
 
 fn add_column(rows: &[f64], measures: usize, measure: usize, digest: &mut OpenDigest) {
@@ -68,4 +137,44 @@ fn add_column(rows: &[f64], measures: usize, measure: usize, digest: &mut OpenDi
         }
     }
     digest.add_all(&column[..length]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(events: usize, settle_at: &[usize]) -> OpenBucket {
+        let mut bucket = OpenBucket::new(7);
+        let mut grown = 0;
+        for event in 0..events {
+            if settle_at.contains(&event) {
+                bucket.settle(2, &mut grown);
+            }
+            bucket.push([event as f64 + 1.0, f64::NAN].into_iter(), &mut grown);
+        }
+        assert_eq!(bucket.heap_bytes() as i64, grown, "{events} events");
+        bucket
+    }
+
+    /// Giving back room at any moment changes nothing of what a bucket holds, and bytes add up.
+    #[test]
+    fn settling_leaves_no_trace() {
+        for events in [1, 3, 200, 201, 256, 257, 3_000, 6_000] {
+            let wanted = filled(events, &[]);
+            let settled = filled(events, &[1, 2, 40, 201, 250, 256, 300, 2_999]);
+            for measure in [0, 1] {
+                let seal = |bucket: &OpenBucket| bucket.gathered(2, measure).seal();
+                assert_eq!(seal(&wanted), seal(&settled), "{events} events");
+            }
+        }
+    }
+
+    /// An open bucket is half a cache line, and rows take no more room than the next power of two.
+    #[test]
+    fn small_buckets_are_small() {
+        assert_eq!(32, size_of::<OpenBucket>());
+        for (events, rows) in [(1, 1), (2, 2), (3, 4), (16, 16), (17, 32)] {
+            assert_eq!(rows * 2, filled(events, &[]).rows.len(), "{events} events");
+        }
+    }
 }

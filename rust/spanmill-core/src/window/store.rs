@@ -1,36 +1,55 @@
 //! All series of one view, in shards with a lock each.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::BUCKET_S;
-use super::series::{SeriesWindows, Slice};
+use super::kept::{Held, Holdings};
+use super::open::OpenBucket;
+use super::rings::Rings;
+use super::sealed::Sealed;
+use super::series::{OpenHeld, SeriesWindows};
+use super::{BUCKET_S, TIERS, allocated};
 use crate::clock::SECOND_NS;
 use crate::signal::MEASURES;
 
-/// Enough that sealing a shard holds up ingest for a few milliseconds at most.
-const SHARDS: usize = 64;
+/// Enough that threads seldom meet in one.
+pub(crate) const SHARDS: usize = 64;
+
+/// The table of a shard grows by this share: room for series that may never come is dear.
+const GROWTH: usize = 16;
+
+pub(super) fn shard_of(series: u32) -> usize {
+    series as usize % SHARDS
+}
+
+/// Place of a series in its shard.
+pub(super) fn slot_of(series: u32) -> usize {
+    series as usize / SHARDS
+}
 
 /// A batch's events as columns, for one view.
-pub(crate) struct Rows<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
     /// Event time of each event, Unix nanoseconds.
     pub ends_ns: &'a [i64],
-    /// Measures of each event by slot, `stride` a row.
+    /// Measures of each event by slot, `stride` a row; NaN where absent.
     pub measures: &'a [f64],
+    /// Slots of a row.
     pub stride: usize,
-    /// Series of each event; `u32::MAX` where the view does not take it.
+    /// Series of each event; [`NOT_TAKEN`] where the view does not take it.
     pub series: &'a [u32],
     /// Events before this are older than any counter holds and leave no trace here.
     pub horizon_ns: i64,
 }
 
 /// No series: the view does not take the event.
-pub(crate) const NOT_TAKEN: u32 = u32::MAX;
+pub const NOT_TAKEN: u32 = u32::MAX;
 
 /// Scratch for grouping a batch by shard, kept between batches.
-#[derive(Default)]
-pub(crate) struct ByShard {
+#[derive(Debug, Default)]
+pub struct ByShard {
     starts: Vec<u32>,
     events: Vec<u32>,
 }
@@ -42,7 +61,7 @@ impl ByShard {
         self.starts.resize(SHARDS + 1, 0);
         let taken = || series.iter().enumerate().filter(|(_, s)| **s != NOT_TAKEN);
         for (_, series) in taken() {
-            self.starts[*series as usize % SHARDS + 1] += 1;
+            self.starts[shard_of(*series) + 1] += 1;
         }
         for shard in 0..SHARDS {
             self.starts[shard + 1] += self.starts[shard];
@@ -52,31 +71,106 @@ impl ByShard {
         let mut next = [0; SHARDS];
         next.copy_from_slice(&self.starts[..SHARDS]);
         for (event, series) in taken() {
-            let place = &mut next[*series as usize % SHARDS];
+            let place = &mut next[shard_of(*series)];
             self.events[*place as usize] = event as u32;
             *place += 1;
         }
     }
 
-    fn shard(&self, shard: usize) -> &[u32] {
+    /// Events of the series in one shard.
+    pub(crate) fn shard(&self, shard: usize) -> &[u32] {
         &self.events[self.starts[shard] as usize..self.starts[shard + 1] as usize]
     }
 }
 
+/// Some of a view's series.
+#[derive(Default)]
+pub(super) struct Shard {
+    pub series: Vec<SeriesWindows>,
+    pub open: OpenHeld,
+    /// Buckets being sealed, by series and number: taken out, still visible. Only
+    /// while the sealer is at this shard.
+    pub closing: Vec<(u32, Arc<OpenBucket>)>,
+    /// Series that have rings.
+    pub ringed: usize,
+    /// Series that have fallen silent, for [`WindowStore::silent`].
+    pub silent: Vec<u32>,
+}
+
+impl Shard {
+    /// Buckets of one series in [start, end), seconds, that are just being sealed.
+    pub(super) fn closing_of(
+        &self,
+        series: u32,
+        (start, end): (i64, i64),
+    ) -> impl Iterator<Item = &Arc<OpenBucket>> {
+        let first = self.closing.partition_point(|(of, _)| *of < series);
+        let mine = self.closing[first..].iter().take_while(move |(of, _)| *of == series);
+        mine.map(|(_, bucket)| bucket)
+            .filter(move |bucket| (start..end).contains(&(i64::from(bucket.number) * BUCKET_S)))
+    }
+
+    /// Whether nothing but the count of its events is left of a series.
+    fn is_silent(&self, series: u32) -> bool {
+        let silent = self.series.get(slot_of(series)).is_some_and(SeriesWindows::is_silent);
+        // What is just being sealed is in neither of its places.
+        silent && self.closing.binary_search_by_key(&series, |(of, _)| *of).is_err()
+    }
+
+    #[cold]
+    fn make_room(&mut self, slot: usize) {
+        let wanted = slot + 1 - self.series.len();
+        if self.series.capacity() <= slot {
+            self.series.reserve_exact(wanted.max(self.series.len() / GROWTH));
+        }
+        self.series.resize_with(slot + 1, SeriesWindows::default);
+    }
+}
+
+/// What a view's windows hold, as metrics show it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Buckets that still take events.
+    pub open: Held,
+    /// Sealed ones of all tiers; one that tiers share counts in each.
+    pub sealed: Held,
+    /// Tables of the series themselves.
+    pub series_bytes: usize,
+}
+
+impl Footprint {
+    /// Count in what another view holds.
+    pub fn add(&mut self, other: Self) {
+        self.open.add(other.open);
+        self.sealed.add(other.sealed);
+        self.series_bytes += other.series_bytes;
+    }
+
+    /// Everything, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.open.bytes + self.sealed.bytes + self.series_bytes
+    }
+}
+
 /// Windows of every series of a view.
-pub(crate) struct WindowStore {
+pub struct WindowStore {
     /// Slot of each measure in a batch's rows.
     slots: Vec<usize>,
     /// The slots are all there are, in order: a row is copied as it stands.
     takes_whole_rows: bool,
     /// Values taken since the start, by measure.
     values: Vec<AtomicU64>,
-    shards: Vec<Mutex<Vec<SeriesWindows>>>,
+    shards: Vec<Mutex<Shard>>,
+    /// What is sealed. Changed by the sealer alone.
+    pub(super) holdings: Mutex<Holdings>,
+    over_budget: AtomicBool,
 }
 
 impl WindowStore {
     /// For the measures at `slots` of rows that are `stride` wide.
-    pub(crate) fn new(slots: Vec<usize>, stride: usize) -> Self {
+    #[must_use]
+    pub fn new(slots: Vec<usize>, stride: usize) -> Self {
         let values = slots.iter().map(|_| AtomicU64::new(0)).collect();
         let takes_whole_rows = slots.iter().copied().eq(0..stride);
         Self {
@@ -84,13 +178,27 @@ impl WindowStore {
             takes_whole_rows,
             values,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            holdings: Mutex::default(),
+            over_budget: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn measures(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn shard(&self, series: u32) -> &Mutex<Shard> {
+        &self.shards[shard_of(series)]
+    }
+
+    pub(super) fn shards(&self) -> &[Mutex<Shard>] {
+        &self.shards
     }
 
     /// Fold a batch, one lock a shard; events in buckets before `sealed` are late.
     ///
     /// Returns how many were late.
-    pub(crate) fn apply(&self, rows: &Rows<'_>, sealed: i64, scratch: &mut ByShard) -> u64 {
+    pub fn apply(&self, rows: &Rows<'_>, sealed: i64, scratch: &mut ByShard) -> u64 {
         scratch.group(rows.series);
         self.count_values(rows);
         let mut late = 0;
@@ -120,90 +228,132 @@ impl WindowStore {
         }
     }
 
+    #[inline]
+    fn push(&self, shard: &mut Shard, rows: &Rows<'_>, event: usize, sealed: i64) -> u64 {
+        let slot = slot_of(rows.series[event]);
+        if slot >= shard.series.len() {
+            shard.make_room(slot);
+        }
+        let ends_ns = rows.ends_ns[event];
+        let bucket = ends_ns.div_euclid(BUCKET_S * SECOND_NS);
+        if bucket < sealed || ends_ns < rows.horizon_ns {
+            return push_late(shard, rows, event, (bucket, sealed));
+        }
+        let row = &rows.measures[event * rows.stride..][..rows.stride];
+        let Shard { series, open, .. } = shard;
+        if self.takes_whole_rows {
+            series[slot].push(bucket, row.iter().copied(), open);
+        } else {
+            series[slot].push(bucket, self.slots.iter().map(|slot| row[*slot]), open);
+        }
+        0
+    }
+
     /// Values of the measure at `place` taken since the start.
     pub(crate) fn values(&self, place: usize) -> u64 {
         self.values[place].load(Ordering::Relaxed)
     }
 
+    /// Events of one series since the start; 0 before its first.
+    #[must_use]
+    pub fn events(&self, series: u32) -> u64 {
+        let shard = self.shard(series).lock();
+        shard.series.get(slot_of(series)).map_or(0, |windows| windows.events)
+    }
+
     /// Start of the oldest sealed minute any series holds, Unix seconds.
     pub(crate) fn oldest_sealed_minute(&self) -> Option<i64> {
-        let shards = self.shards.iter().filter_map(|shard| {
-            let shard = shard.lock();
-            shard.iter().filter_map(SeriesWindows::oldest_minute).min()
-        });
-        shards.min()
+        self.holdings.lock().oldest(1).map(|number| number * TIERS[1].width_s)
     }
 
-    #[inline]
-    fn push(
-        &self,
-        shard: &mut Vec<SeriesWindows>,
-        rows: &Rows<'_>,
-        event: usize,
-        sealed: i64,
-    ) -> u64 {
-        let place = rows.series[event] as usize / SHARDS;
-        if place >= shard.len() {
-            shard.resize_with(place + 1, SeriesWindows::default);
-        }
-        let ends_ns = rows.ends_ns[event];
-        let bucket = ends_ns.div_euclid(BUCKET_S * SECOND_NS);
-        if bucket < sealed || ends_ns < rows.horizon_ns {
-            let counted = ends_ns >= rows.horizon_ns;
-            if counted {
-                shard[place].push_late(bucket);
-            }
-            return u64::from(counted);
-        }
-        let row = &rows.measures[event * rows.stride..][..rows.stride];
-        if self.takes_whole_rows {
-            shard[place].push(bucket, row.iter().copied());
-        } else {
-            shard[place].push(bucket, self.slots.iter().map(|slot| row[*slot]));
-        }
-        0
+    /// Sealed minutes of one series that start in [start, end), seconds.
+    pub(crate) fn minutes(&self, series: u32, (start, end): (i64, i64)) -> Vec<(i64, Sealed)> {
+        let width_s = TIERS[1].width_s;
+        let shard = self.shard(series).lock();
+        let windows = shard.series.get(slot_of(series));
+        let Some(rings) = windows.and_then(|windows| windows.rings.as_deref()) else {
+            return Vec::new();
+        };
+        let minutes = rings.ring(1).iter().map(|minute| (minute.number() * width_s, minute));
+        let inside = minutes.filter(|(at, _)| (start..end).contains(at));
+        inside.map(|(at, minute)| (at, minute.clone())).collect()
     }
 
-    /// Seal every series from bucket `sealed` (where the last call stopped) through `through`.
-    pub(crate) fn seal(&self, sealed: Option<i64>, through: i64) {
+    /// What is held: read off counters, however many series there are.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        let mut footprint =
+            Footprint { sealed: self.holdings.lock().total(), ..Default::default() };
         for shard in &self.shards {
-            for series in &mut *shard.lock() {
-                series.seal(sealed, through, self.slots.len());
-            }
-        }
-    }
-
-    /// Slices of one measure of one series in a window (seconds), and its late events.
-    pub(crate) fn slices(
-        &self,
-        series: u32,
-        window: (i64, i64),
-        measure: usize,
-    ) -> (Vec<Slice>, u64) {
-        let mut out = Vec::new();
-        let late = self.with(series, |windows| {
-            windows.slices(window, self.slots.len(), measure, &mut out);
-            windows.late_in(window.0, window.1)
-        });
-        (out, late.unwrap_or(0))
-    }
-
-    /// Look at one series under its shard's lock; `None` before its first event.
-    pub(crate) fn with<T>(&self, series: u32, look: impl FnOnce(&SeriesWindows) -> T) -> Option<T> {
-        let shard = self.shards[series as usize % SHARDS].lock();
-        shard.get(series as usize / SHARDS).map(look)
-    }
-
-    /// Open buckets, sealed buckets and bytes held by all series.
-    pub(crate) fn footprint(&self) -> (usize, usize, usize) {
-        let shards = self.shards.iter().map(|shard| {
             let shard = shard.lock();
-            shard.iter().map(SeriesWindows::footprint).fold((0, 0, 0), add)
-        });
-        shards.fold((0, 0, 0), add)
+            footprint.open.add(Held {
+                buckets: shard.open.buckets as usize,
+                bytes: shard.open.bytes as usize,
+            });
+            footprint.series_bytes += shard.ringed * Rings::own_bytes()
+                + allocated(shard.series.capacity() * size_of::<SeriesWindows>());
+        }
+        footprint
+    }
+
+    /// Count in what this view has sealed.
+    pub(crate) fn add_holdings(&self, holdings: &mut Holdings) {
+        holdings.absorb(&self.holdings.lock());
+    }
+
+    /// Whether the memory budget does not even hold the open edge, so that no new series fits.
+    #[must_use]
+    pub fn over_budget(&self) -> bool {
+        self.over_budget.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_over_budget(&self, over: bool) {
+        self.over_budget.store(over, Ordering::Relaxed);
+    }
+
+    /// Series that have fallen silent since the last call: nothing open, nothing
+    /// sealed, nothing late is left of them.
+    #[must_use]
+    pub fn silent(&self) -> Vec<u32> {
+        let mut silent = Vec::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let listed = std::mem::take(&mut shard.silent);
+            silent.extend(listed.into_iter().filter(|series| shard.is_silent(*series)));
+        }
+        silent.sort_unstable();
+        silent.dedup();
+        silent
+    }
+
+    /// Forget a silent series, so that its id may name another; its events since the start.
+    ///
+    /// `None`, and nothing changes, where it is not silent any more.
+    pub fn forget(&self, series: u32) -> Option<u64> {
+        let mut shard = self.shard(series).lock();
+        let silent = shard.is_silent(series);
+        silent.then(|| std::mem::take(&mut shard.series[slot_of(series)].events))
     }
 }
 
-fn add(a: (usize, usize, usize), b: (usize, usize, usize)) -> (usize, usize, usize) {
-    (a.0 + b.0, a.1 + b.1, a.2 + b.2)
+/// An event behind the watermark: counted by its time, unless it is older than any counter.
+#[cold]
+fn push_late(
+    shard: &mut Shard,
+    rows: &Rows<'_>,
+    event: usize,
+    (bucket, sealed): (i64, i64),
+) -> u64 {
+    let series = rows.series[event];
+    let windows = &mut shard.series[slot_of(series)];
+    if rows.ends_ns[event] < rows.horizon_ns {
+        // Its series may be new, and would never fall silent otherwise.
+        if windows.is_silent() {
+            shard.silent.push(series);
+        }
+        return 0;
+    }
+    shard.ringed += usize::from(windows.rings.is_none());
+    windows.push_late(bucket, sealed);
+    1
 }

@@ -1,0 +1,109 @@
+//! Series that fell silent free their identities; values that nothing uses any more make room.
+//!
+//! A series is silent once its windows and companions hold nothing of it, hours
+//! after its last event. Counters are not touched: they have rings of their own.
+//! Batches may hold ids in their caches, so a round runs while none is under way,
+//! and what was decoded before it is decoded again.
+
+use std::sync::atomic::Ordering;
+
+use crate::clock::SECOND_NS;
+use crate::overflow::Collapsed;
+use crate::state::State;
+use crate::value::ValueId;
+use crate::view::View;
+
+/// Every round makes batches forget what they cached: often enough is once a minute.
+const EVERY_NS: i64 = 60 * SECOND_NS;
+
+/// Series of one view that one round lets go: it holds up ingest for some milliseconds at most.
+const ROUND_MAX: usize = 10_000;
+
+/// Let go of what is silent, once a minute.
+pub(crate) fn retire(state: &State) {
+    let views = &state.plan.views;
+    views.iter().for_each(mind_memory);
+    let now_ns = state.clock.steady_ns();
+    if now_ns - state.retired_at_ns.load(Ordering::Relaxed) < EVERY_NS {
+        return;
+    }
+    state.retired_at_ns.store(now_ns, Ordering::Relaxed);
+    let silent: Vec<Vec<u32>> = views.iter().map(silent).collect();
+    let crowded = state.values.is_crowded();
+    let resting = |view: &View| view.grouping.identities.read().has_resting();
+    if silent.iter().all(Vec::is_empty) && !crowded && !views.iter().any(resting) {
+        return;
+    }
+    state.sequence.let_go(|watched| {
+        for (view, silent) in views.iter().zip(silent) {
+            let_go(view, silent);
+        }
+        if crowded {
+            let used = used_values(state, watched);
+            state.values.retain(|id| used.get(id as usize).copied().unwrap_or(false));
+        }
+    });
+}
+
+/// Where the budget does not even hold the open edge, no identity is made that it would have to hold.
+fn mind_memory(view: &View) {
+    let short = view.windows.over_budget();
+    if short != view.grouping.identities.read().is_short() {
+        view.grouping.identities.write().set_short(short);
+    }
+}
+
+/// Candidates of a view; the rest wait for the next round. An event may still wake one.
+fn silent(view: &View) -> Vec<u32> {
+    let mut waiting = view.silent.lock();
+    waiting.extend(view.windows.silent());
+    waiting.sort_unstable();
+    waiting.dedup();
+    let identities = view.grouping.identities.read();
+    let (mut ready, rest): (Vec<u32>, Vec<u32>) = waiting
+        .drain(..)
+        .filter(|series| identities.is_live(*series))
+        .partition(|series| !holds_companions(view, *series));
+    *waiting = rest;
+    waiting.extend(ready.drain(ready.len().min(ROUND_MAX)..));
+    ready
+}
+
+fn holds_companions(view: &View, series: u32) -> bool {
+    view.companions.as_ref().is_some_and(|companions| companions.holds(series))
+}
+
+fn let_go(view: &View, mut silent: Vec<u32>) {
+    let mut identities = view.grouping.identities.write();
+    let mut overflow = view.overflow.lock();
+    let tenant = view.tenant();
+    // Nothing is under way now: what is still silent stays so.
+    silent.retain(|&series| {
+        let Some(events) = view.windows.forget(series) else { return false };
+        let tuple = identities.tuple(series);
+        let tenant = tenant.map(|position| tuple[position]);
+        overflow.retire(&Collapsed { tuple, tenant, events });
+        true
+    });
+    identities.retire(&silent);
+}
+
+/// By id: whether something still means a value.
+fn used_values(state: &State, watched: &[ValueId]) -> Vec<bool> {
+    let mut used: Vec<bool> = Vec::new();
+    let mut mark = |id: ValueId| {
+        let length = used.len().max(id as usize + 1);
+        used.resize(length, false);
+        used[id as usize] = true;
+    };
+    for grouping in state.plan.groupings() {
+        grouping.named_values().for_each(&mut mark);
+        let identities = grouping.identities.read();
+        identities.live().flat_map(|(_, tuple)| tuple).for_each(|id| mark(*id));
+    }
+    for view in &state.plan.views {
+        view.overflow.lock().tenants().iter().for_each(|id| mark(*id));
+    }
+    state.ledger.ids().iter().chain(watched).for_each(|id| mark(*id));
+    used
+}

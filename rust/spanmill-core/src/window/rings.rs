@@ -1,0 +1,141 @@
+//! The sealed buckets of one series: a ring for each tier.
+
+use std::collections::VecDeque;
+
+use super::kept::{Kept, Use};
+use super::late::Late;
+use super::sealed::Sealed;
+use super::slice::Slice;
+use super::{RECENT, TIERS, allocated};
+
+/// A ring grows by this share, and a slot: most never reach their tier's slots.
+const GROWTH: usize = 4;
+
+/// What is sealed of one series. Exists only while it holds something.
+#[derive(Default)]
+pub(super) struct Rings {
+    /// Unknown until the first bucket is sealed.
+    pub used: Option<Use>,
+    recent: [VecDeque<Sealed>; RECENT],
+    /// Only of a series that an objective uses, and only once it is old enough.
+    long: Option<Box<[VecDeque<Sealed>; TIERS.len() - RECENT]>>,
+    late: Option<Box<Late>>,
+}
+
+impl Rings {
+    /// Bytes of the struct itself.
+    pub(super) fn own_bytes() -> usize {
+        allocated(size_of::<Self>())
+    }
+
+    pub(super) fn ring(&self, tier: usize) -> &VecDeque<Sealed> {
+        static EMPTY: VecDeque<Sealed> = VecDeque::new();
+        match tier.checked_sub(RECENT) {
+            None => &self.recent[tier],
+            Some(wide) => self.long.as_ref().map_or(&EMPTY, |long| &long[wide]),
+        }
+    }
+
+    fn ring_mut(&mut self, tier: usize) -> Option<&mut VecDeque<Sealed>> {
+        match tier.checked_sub(RECENT) {
+            None => Some(&mut self.recent[tier]),
+            Some(wide) => self.long.as_mut().map(|long| &mut long[wide]),
+        }
+    }
+
+    /// Add a bucket of `tier`, newer than those it holds.
+    pub(super) fn push(&mut self, tier: usize, bucket: Sealed) {
+        if tier >= RECENT && self.long.is_none() {
+            self.long = Some(Box::default());
+        }
+        let Some(ring) = self.ring_mut(tier) else { return };
+        debug_assert!(ring.back().is_none_or(|last| last.number() < bucket.number()));
+        if ring.len() == ring.capacity() {
+            ring.reserve_exact(ring.len() / GROWTH + 1);
+        }
+        ring.push_back(bucket);
+    }
+
+    /// Whether buckets of `tier` are built for this series.
+    pub(super) fn builds(&self, tier: usize) -> bool {
+        tier < RECENT || self.used == Some(Use::Objective)
+    }
+
+    /// Parts of the buckets of `tier` numbered in [from, to), by number, into `out`.
+    pub(super) fn parts(&self, tier: usize, (from, to): (i64, i64), out: &mut Vec<(i64, Sealed)>) {
+        let source = TIERS[tier].from;
+        let ratio = TIERS[tier].width_s / TIERS[source].width_s;
+        let ring = self.ring(source);
+        let first = ring.partition_point(|part| part.number().div_euclid(ratio) < from);
+        let due = ring.range(first..).map(|part| (part.number().div_euclid(ratio), part));
+        out.extend(due.take_while(|(number, _)| *number < to).map(|(n, part)| (n, part.clone())));
+    }
+
+    /// Let go of what `kept` no longer holds; the buckets go to `gone`, to be freed without a lock.
+    pub(super) fn retire(&mut self, kept: &Kept, gone: &mut Vec<Sealed>) {
+        let used = self.used.unwrap_or(Use::Recent);
+        for (tier, info) in TIERS.iter().enumerate() {
+            let first = kept.first_s(used, tier);
+            let Some(ring) = self.ring_mut(tier) else { continue };
+            let old = ring.partition_point(|bucket| bucket.number() * info.width_s < first);
+            gone.extend(ring.drain(..old));
+        }
+        if let Some(late) = &mut self.late {
+            late.age(kept.late_from_s(used), kept.sealed().unwrap_or(i64::MIN));
+            self.late = self.late.take().filter(|late| !late.is_empty());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        (0..TIERS.len()).all(|tier| self.ring(tier).is_empty()) && self.late.is_none()
+    }
+
+    /// Everything in [start, end), seconds: the widest buckets that fit, of each stretch once.
+    pub(super) fn cover(&self, (start, end): (i64, i64), take: &mut impl FnMut(Slice)) {
+        let mut gaps = vec![(start, end)];
+        // Widest first; what a tier covers is cut out of what the finer ones must answer.
+        for tier in (0..TIERS.len()).rev().filter(|tier| !self.ring(*tier).is_empty()) {
+            let mut uncovered = Vec::new();
+            for (from, to) in gaps {
+                self.cover_with(tier, (from, to), take, &mut uncovered);
+            }
+            gaps = uncovered;
+        }
+    }
+
+    fn cover_with(
+        &self,
+        tier: usize,
+        (from, to): (i64, i64),
+        take: &mut impl FnMut(Slice),
+        uncovered: &mut Vec<(i64, i64)>,
+    ) {
+        let width = TIERS[tier].width_s;
+        let ring = self.ring(tier);
+        let mut at = from;
+        let first = ring.partition_point(|sealed| sealed.number() * width < from);
+        for sealed in ring.range(first..) {
+            let bucket = sealed.number() * width;
+            if bucket + width > to {
+                break;
+            }
+            if bucket > at {
+                uncovered.push((at, bucket));
+            }
+            take(Slice::Sealed(sealed.clone()));
+            at = bucket + width;
+        }
+        if at < to {
+            uncovered.push((at, to));
+        }
+    }
+
+    pub(super) fn add_late(&mut self, number: i64, through: i64) {
+        self.late.get_or_insert_default().add(number, through);
+    }
+
+    /// Events in [start, end), seconds, that came too late for the digests.
+    pub(super) fn late_in(&self, start: i64, end: i64) -> u64 {
+        self.late.as_ref().map_or(0, |late| late.sum(start, end))
+    }
+}

@@ -1,0 +1,93 @@
+//! What a question meets: slices of event time, series by series, one short lock a shard.
+
+use super::slice::Slice;
+use super::store::{Shard, WindowStore, shard_of, slot_of};
+
+/// Consecutive slices of event time that a question asks for, seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Steps {
+    /// Start of the first.
+    pub start: i64,
+    /// Width of each.
+    pub step: i64,
+    pub count: usize,
+}
+
+impl Steps {
+    /// [start, end) of one slice.
+    pub(crate) fn slice(&self, at: usize) -> (i64, i64) {
+        let start = self.start + at as i64 * self.step;
+        (start, start + self.step)
+    }
+
+    /// [start, end) of all of them.
+    pub(crate) fn whole(&self) -> (i64, i64) {
+        (self.start, self.start + self.count as i64 * self.step)
+    }
+}
+
+/// Something of one series, met in a slice of event time.
+pub(crate) enum Piece {
+    /// Events with their values.
+    Events(Slice),
+    /// How many events came too late for the digests.
+    Late(u64),
+}
+
+impl WindowStore {
+    /// Meet what `series` hold of a measure in each of `steps`, one lock a shard.
+    ///
+    /// `found` is told the place in `series` and the slice, and runs under the
+    /// shard's lock: what takes long belongs after the visit.
+    pub(crate) fn visit(
+        &self,
+        steps: &Steps,
+        measure: usize,
+        series: &[u32],
+        mut found: impl FnMut(usize, usize, Piece),
+    ) {
+        let mut places: Vec<u32> = (0..series.len() as u32).collect();
+        places.sort_unstable_by_key(|place| shard_of(series[*place as usize]));
+        let same =
+            |a: &u32, b: &u32| shard_of(series[*a as usize]) == shard_of(series[*b as usize]);
+        for places in places.chunk_by(same) {
+            let shard = self.shard(series[places[0] as usize]).lock();
+            for &place in places {
+                let place = place as usize;
+                for at in 0..steps.count {
+                    shard.meet(series[place], steps.slice(at), measure, self.measures(), |piece| {
+                        found(place, at, piece);
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Everything of one series in [start, end), seconds, of each event once: the
+    /// widest sealed buckets that fit, what is just being sealed, then open ones.
+    fn meet(
+        &self,
+        series: u32,
+        (start, end): (i64, i64),
+        measure: usize,
+        measures: usize,
+        mut found: impl FnMut(Piece),
+    ) {
+        let Some(windows) = self.series.get(slot_of(series)) else { return };
+        if let Some(rings) = &windows.rings {
+            rings.cover((start, end), &mut |slice| found(Piece::Events(slice)));
+        }
+        for bucket in self.closing_of(series, (start, end)) {
+            found(Piece::Events(Slice::Closing { bucket: bucket.clone(), measures }));
+        }
+        for bucket in windows.open_in(start, end) {
+            found(Piece::Events(Slice::Open(bucket.gathered(measures, measure))));
+        }
+        let late = windows.late_in(start, end);
+        if late > 0 {
+            found(Piece::Late(late));
+        }
+    }
+}
