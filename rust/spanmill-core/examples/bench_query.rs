@@ -165,7 +165,8 @@ fn feed(rig: &Rig, models: &[String], stop: &AtomicBool, ingested: &AtomicU64) {
         }
         let place = turn as usize % requests.len();
         requests[place].move_to(now_ns);
-        rig.engine.ingest_traces(&requests[place].bytes).expect("valid OTLP");
+        let answer = rig.engine.ingest_traces(&requests[place].bytes).expect("valid OTLP");
+        assert!(answer.is_empty(), "refused some of the spans");
         let spans = ingested.fetch_add(SPANS_A_REQUEST as u64, Ordering::Relaxed);
         if spans / SPANS_A_SECOND != (spans + SPANS_A_REQUEST as u64) / SPANS_A_SECOND {
             now_ns += SECOND_NS;
