@@ -48,12 +48,15 @@ class Engine:
 
         Raises:
             WireError: The bytes are not valid OTLP; nothing was folded.
-            Overloaded: Nothing was folded; retry after `retry_after_s`.
+            ClockSuspect: Our clock is in doubt, nothing was folded; retry after `retry_after_s`.
             Closed: The engine was closed.
         """
 
     def count_refused_request(self, reason: str) -> None:
         """Count a request that was refused before its bytes reached the core."""
+
+    def unready(self) -> str | None:
+        """Say why no traffic should come now: our clock is in doubt. None while it should."""
 
     def tick(self) -> None:
         """Move the idle watermark, seal what it passed, retire what is old. Once a second."""
@@ -93,6 +96,24 @@ class Engine:
         Raises:
             UnknownName: The measure, dimension or view does not exist; lists those that do.
             BadRequest: A window or quantile is out of range, or the two overlap; says the range.
+        """
+
+    def distinct(self, request_json: str) -> bytes:
+        """
+        Answer `GET /api/v1/distinct` as JSON bytes.
+
+        Raises:
+            UnknownName: The dimension or view does not exist; lists those that do.
+            BadRequest: No view keeps that, or the window is out of range.
+        """
+
+    def top(self, request_json: str) -> bytes:
+        """
+        Answer `GET /api/v1/top` as JSON bytes.
+
+        Raises:
+            UnknownName: The dimension or view does not exist; lists those that do.
+            BadRequest: No view keeps that, or `k` or the window is out of range.
         """
 
     def series(self) -> bytes:

@@ -79,7 +79,7 @@ def serve(loaded: Loaded, ready_file: Path | None = None) -> None:
                 return "listeners are still opening"
             if maintenance.is_stalled:
                 return f"the core's clock has stood still for over {STALLED_AFTER_S:g} s"
-            return None
+            return engine.unready()
 
         api = ApiServer(engine, config.listen.api, unready=unready, export=lambda: exporter.status)
         api.start()
@@ -89,6 +89,7 @@ def serve(loaded: Loaded, ready_file: Path | None = None) -> None:
             engine, config.listen.otlp_grpc, config.limits, config.limits.request_bytes
         )
         receiver.start()
+        maintenance.tell(receiver.set_unready)
         running.callback(receiver.stop, GRACE_S)
 
         # What start-up made stays: collections need not walk it again (5 % of all CPU time).

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from spanmill import _core
 from spanmill.errors import Closed, StartError
 from spanmill.model import (
+    AnyDimensionName,
     Bytes,
     ConfigPath,
     DimensionName,
@@ -66,6 +67,12 @@ class ViewConfig(Section):
     measures: Annotated[tuple[MeasureName, ...], AfterValidator(_distinct), Field(min_length=1)]
     """What each series measures."""
 
+    distinct: Annotated[tuple[AnyDimensionName, ...], AfterValidator(_distinct)] = ()
+    """Dimensions whose different values each series counts, however many; `user` may stand here."""
+
+    top: Annotated[tuple[DimensionName, ...], AfterValidator(_distinct)] = ()
+    """Dimensions of which each series knows the values that come most, however many there are."""
+
     def to_core(self) -> dict[str, Any]:
         """Write it as the core's config expects it."""
         return {
@@ -73,6 +80,8 @@ class ViewConfig(Section):
             "where": [[dimension, list(values)] for dimension, values in self.where.items()],
             "dimensions": list(self.dimensions),
             "measures": list(self.measures),
+            "distinct": list(self.distinct),
+            "top": list(self.top),
         }
 
 
@@ -96,13 +105,16 @@ class EngineLimits(Section):
     """How much the core may hold. Over a limit values collapse to `__other__`, and are counted."""
 
     series: Annotated[int, Field(ge=1)] = 100_000
-    """Series of one view."""
+    """Series of one view. An objective's dimensions are the last that collapse."""
+
+    tenant_series: Annotated[int, Field(ge=1)] = 25_000
+    """Series of one tenant in one view; past it that tenant's own values collapse, no other's."""
 
     groups: Annotated[int, Field(ge=1)] = 1000
     """Groups of one objective that keep a budget of their own."""
 
-    dimension_values: Annotated[int, Field(ge=1)] = 1_000_000
-    """Distinct dimension values remembered."""
+    dimension_values: Annotated[int, Field(ge=1)] = 100_000
+    """Values of one dimension that are told apart; what the config names always is."""
 
     dimension_bytes: Annotated[Bytes, Field(ge=1)] = 256
     """Length of one dimension value."""
@@ -118,6 +130,9 @@ class EngineLimits(Section):
     Memory for distributions and for what tells series apart. Over it the oldest buckets go,
     those of series that an objective uses last; counters and the open edge never.
     """
+
+    companion_bytes: Annotated[Bytes, Field(ge=1024**2)] = 256 * 1024**2
+    """Memory for `distinct` and `top` of one view; past it the oldest of them goes first."""
 
 
 def _only_off(durability: object) -> object:
@@ -198,6 +213,8 @@ class Maintenance:
 
     def __init__(self, engine: _core.Engine) -> None:
         self._engine = engine
+        self._told: Callable[[str | None], None] | None = None
+        self._unready: str | None = None
         self._stopping = threading.Event()
         self._ticked_at_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
@@ -205,6 +222,10 @@ class Maintenance:
     def start(self) -> None:
         """Start ticking."""
         self._thread.start()
+
+    def tell(self, told: Callable[[str | None], None]) -> None:
+        """Call `told` after each tick with why no traffic should come; None while it should."""
+        self._told = told
 
     def stop(self) -> None:
         """Stop at once; a tick under way is finished."""
@@ -221,8 +242,19 @@ class Maintenance:
             try:
                 self._engine.tick()
                 self._ticked_at_s = time.monotonic()
+                self._look(self._engine.unready())
             except Closed:
                 return
             except Exception:
                 # Without ticks nothing would ever seal: the next one may succeed.
                 log.exception("maintenance failed, will retry", retry_in_s=TICK_S)
+
+    def _look(self, unready: str | None) -> None:
+        """Log once where what the core says changes, and tell who wants to know."""
+        if unready is not None and self._unready is None:
+            log.error("refusing requests, to be sent again", reason=unready)
+        elif unready is None and self._unready is not None:
+            log.info("taking requests again")
+        self._unready = unready
+        if self._told is not None:
+            self._told(unready)

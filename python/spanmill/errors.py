@@ -9,14 +9,15 @@ Every error spanmill raises on purpose.
     │   └── FolderInUse      another daemon holds the data folder
     ├── WireError        a request's bytes are not valid OTLP; nothing of it was folded
     ├── Overloaded       a limit is reached; the same request may be sent again later
+    │   └── ClockSuspect     most sources are ahead of our clock, which is in doubt
     ├── Closed           the engine was closed
     ├── UnknownName      no such measure, dimension, view or objective; lists those that exist
     ├── BadRequest       a query is out of range; says the range
     ├── Unreachable      no daemon answers at an address
     └── RequestFailed    a daemon answered with an error of its own
 
-The core raises `ConfigError`, `StartError`, `FolderInUse`, `WireError`, `Overloaded`, `Closed`,
-`UnknownName` and `BadRequest` itself.
+The core raises `ConfigError`, `StartError`, `FolderInUse`, `WireError`, `ClockSuspect`,
+`Closed`, `UnknownName` and `BadRequest` itself.
 """
 
 import errno
@@ -56,6 +57,10 @@ class Overloaded(SpanmillError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class ClockSuspect(Overloaded):
+    """Most sources are ahead of our clock, so it is ours that is in doubt; nothing was folded."""
 
 
 class Closed(SpanmillError):

@@ -16,9 +16,11 @@ from spanmill.api.failure import HANDLERS, Failure
 from spanmill.api.params import (
     check_names,
     core_compare,
+    core_distinct,
     core_heatmap,
     core_query,
     core_query_range,
+    core_top,
 )
 from spanmill.model import did_you_mean
 
@@ -54,6 +56,14 @@ class Endpoints:
     def compare(self, request: Request) -> Response:
         """GET /api/v1/compare."""
         return _json(self._engine.compare(core_compare(request.query_params)))
+
+    def distinct(self, request: Request) -> Response:
+        """GET /api/v1/distinct."""
+        return _json(self._engine.distinct(core_distinct(request.query_params)))
+
+    def top(self, request: Request) -> Response:
+        """GET /api/v1/top."""
+        return _json(self._engine.top(core_top(request.query_params)))
 
     def series(self, request: Request) -> Response:
         """GET /api/v1/series."""
@@ -111,6 +121,8 @@ def build_app(engine: _core.Engine, unready: Unready, metrics: CollectorRegistry
         Route("/api/v1/query_range", here.query_range),
         Route("/api/v1/heatmap", here.heatmap),
         Route("/api/v1/compare", here.compare),
+        Route("/api/v1/distinct", here.distinct),
+        Route("/api/v1/top", here.top),
         Route("/api/v1/series", here.series),
         Route("/api/v1/measures", here.measures),
         Route("/api/v1/ledger", here.ledger),

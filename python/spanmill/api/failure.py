@@ -53,8 +53,8 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     path = request.url.path
     if error.status_code == 404:  # noqa: PLR2004  the status itself is the clearest name
         hint = (
-            "the API is under /api/v1: query, query_range, heatmap, compare, series, measures, "
-            "ledger, slo"
+            "the API is under /api/v1: query, query_range, heatmap, compare, distinct, top, "
+            "series, measures, ledger, slo"
         )
         return Failure(404, "not_found", f"no endpoint {path}", hint).answer()
     answer = Failure(

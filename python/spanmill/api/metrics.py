@@ -152,6 +152,7 @@ def _state(stats: Mapping[str, Any]) -> Iterator[Metric]:
         for dimension, count in dimensions.items():
             overflow.add_metric([view, dimension], count)
     yield overflow
+    yield from _limits(stats)
     buckets = GaugeMetricFamily("spanmill_buckets", "Slices of event time held.", labels=["state"])
     buckets.add_metric(["open"], stats["open_buckets"])
     buckets.add_metric(["sealed"], stats["sealed_buckets"])
@@ -188,6 +189,59 @@ def _demoted(tiers: Mapping[str, Any]) -> Iterator[Metric]:
         buckets.add_metric([tier], held["buckets"])
         freed.add_metric([tier], held["bytes"])
     yield from (buckets, freed)
+
+
+def _limits(stats: Mapping[str, Any]) -> Iterator[Metric]:
+    by_tenant = CounterMetricFamily(
+        "spanmill_overflow_tenant_events_total",
+        "Events with a value folded into __other__ at a limit, by tenant.",
+        labels=["view", "tenant"],
+    )
+    for view, tenants in stats["overflow_tenants"].items():
+        for tenant, count in tenants.items():
+            by_tenant.add_metric([view, tenant], count)
+    yield by_tenant
+    by_slo = CounterMetricFamily(
+        "spanmill_slo_overflow_events_total",
+        "Events in groups that others share; the objective's total has them all.",
+        labels=["slo"],
+    )
+    for slo, count in stats["slo_overflow"].items():
+        by_slo.add_metric([slo], count)
+    yield by_slo
+    retired = CounterMetricFamily(
+        "spanmill_series_retired_total",
+        "Series that fell silent and freed their place; their events stay counted.",
+        labels=["view"],
+    )
+    for view, count in stats["series_retired"].items():
+        retired.add_metric([view], count)
+    yield retired
+    held = GaugeMetricFamily(
+        "spanmill_companion_bytes", "Memory held for `distinct` and `top`.", labels=["view"]
+    )
+    missed = CounterMetricFamily(
+        "spanmill_companion_missed_events_total",
+        "Events that `distinct` and `top` do not hold: behind the watermark, or no memory left.",
+        labels=["view", "reason"],
+    )
+    shed = CounterMetricFamily(
+        "spanmill_companion_shed_total",
+        "Stretches of five minutes that `distinct` and `top` let go early, for want of memory.",
+        labels=["view"],
+    )
+    for view, companions in stats["companions"].items():
+        if companions is not None:
+            held.add_metric([view], companions["bytes"])
+            missed.add_metric([view, "late"], companions["late"])
+            missed.add_metric([view, "no_memory"], companions["skipped"])
+            shed.add_metric([view], companions["shed"])
+    yield from (held, missed, shed)
+    yield GaugeMetricFamily(
+        "spanmill_clock_suspect",
+        "1 while most sources are ahead of our clock and requests are refused, to be sent again.",
+        float(stats["clock_suspect"]),
+    )
 
 
 def _budgets(slos: list[Mapping[str, Any]]) -> Iterator[Metric]:

@@ -24,12 +24,15 @@ _QUERY: Final = (*_SUBJECT, "q", "window", "end")
 _RANGE: Final = (*_QUERY, "start", "step")
 _HEATMAP: Final = (*_SUBJECT, "window", "end", "cells")
 _COMPARE: Final = (*_QUERY, "before_end", "offset", "dimension", "a", "b")
+_COMPANION: Final = ("dimension", "by", "where", "view", "window", "end")
+_TOP: Final = (*_COMPANION, "k")
 _TIME_NS_MIN: Final = -(2**63)
 _TIME_NS_MAX: Final = 2**63 - 1
 _REPEATED: Final = ("where",)
 
 _Value = TypeVar("_Value")
 
+_WHOLE: Final = re.compile(r"\d{1,6}")
 _CELLS: Final = re.compile(r"(\d{1,6})x(\d{1,6})")
 
 
@@ -115,13 +118,53 @@ def core_compare(params: QueryParams) -> str:
     )
 
 
+def core_distinct(params: QueryParams) -> str:
+    """
+    Turn the parameters of `/distinct` into the core's request.
+
+    Raises:
+        Failure: 400, saying which parameter is wrong and what a right one looks like.
+    """
+    check_names(params, _COMPANION)
+    return json.dumps(_companion(params) | {"k": None})
+
+
+def core_top(params: QueryParams) -> str:
+    """
+    Turn the parameters of `/top` into the core's request.
+
+    Raises:
+        Failure: 400, saying which parameter is wrong and what a right one looks like.
+    """
+    check_names(params, _TOP)
+    text = params.get("k")
+    if text is not None and not _WHOLE.fullmatch(text):
+        raise _wrong("k", text, "how many values to list, such as k=10")
+    return json.dumps(_companion(params) | {"k": None if text is None else int(text)})
+
+
+def _companion(params: QueryParams) -> dict[str, Any]:
+    if not params.get("dimension"):
+        raise bad_parameter(
+            "dimension is missing", "such as dimension=user; a view names it in distinct or top"
+        )
+    return (
+        {"dimension": params["dimension"]}
+        | _series(params)
+        | _look_back(params, LONG_WINDOW_DEFAULT)
+    )
+
+
 def _subject(params: QueryParams) -> dict[str, Any]:
     if not params.get("measure"):
         raise bad_parameter(
             "measure is missing", "such as measure=ttft; GET /api/v1/measures lists them"
         )
+    return {"measure": params["measure"]} | _series(params)
+
+
+def _series(params: QueryParams) -> dict[str, Any]:
     return {
-        "measure": params["measure"],
         "by": _names(params.get("by", "")),
         "where": _where(params.getlist("where")),
         "view": params.get("view"),

@@ -2,6 +2,7 @@
 
 import typer
 
+from spanmill.cli.companion import distinct, top_values
 from spanmill.cli.compare import compare
 from spanmill.cli.config import config_commands
 from spanmill.cli.demo import demo
@@ -23,6 +24,8 @@ COMMANDS = (
     query,
     heatmap,
     compare,
+    distinct,
+    top_values,
     ledger,
     doctor,
     version,

@@ -10,6 +10,8 @@ from spanmill.client.answers import (
     Budget,
     CompareAnswer,
     CompareSeries,
+    DistinctAnswer,
+    DistinctSeries,
     HeatmapAnswer,
     HeatmapColumn,
     Ledger,
@@ -22,6 +24,9 @@ from spanmill.client.answers import (
     RangeAnswer,
     RangeSeries,
     SeriesList,
+    TopAnswer,
+    TopSeries,
+    TopValue,
 )
 from spanmill.client.find import DEFAULT_ADDRESS, Found, find_daemon
 from spanmill.client.http import Client, connect
@@ -34,6 +39,8 @@ __all__ = [
     "Client",
     "CompareAnswer",
     "CompareSeries",
+    "DistinctAnswer",
+    "DistinctSeries",
     "Found",
     "HeatmapAnswer",
     "HeatmapColumn",
@@ -47,6 +54,9 @@ __all__ = [
     "RangeAnswer",
     "RangeSeries",
     "SeriesList",
+    "TopAnswer",
+    "TopSeries",
+    "TopValue",
     "connect",
     "find_daemon",
     "remove_address_files",

@@ -175,8 +175,59 @@ class CompareAnswer(TypedDict):
     series: list[CompareSeries]
 
 
+class DistinctSeries(TypedDict):
+    """How many different values one combination of dimension values had."""
+
+    dims: dict[str, str]
+    distinct: int
+    exact: bool
+    relative_error: float
+    """Standard error of `distinct` over it; 0 where exact."""
+
+
+class DistinctAnswer(TypedDict):
+    """Answer of `/distinct`. A series without a value in the window is absent."""
+
+    dimension: str
+    view: str
+    window: Window
+    watermark: str | None
+    series: list[DistinctSeries]
+
+
+class TopValue(TypedDict):
+    """One value and its events; the true number lies from `at_least` to `at_most`."""
+
+    value: str
+    count: int
+    at_least: int
+    at_most: int
+
+
+class TopSeries(TypedDict):
+    """The values that came most in one combination of dimension values, most first."""
+
+    dims: dict[str, str]
+    count: int
+    """Events that had a value."""
+    exact: bool
+    error: int
+    """Events by which any count may be off, also that of a value which is not listed."""
+    top: list[TopValue]
+
+
+class TopAnswer(TypedDict):
+    """Answer of `/top`. A series without a value in the window is absent."""
+
+    dimension: str
+    view: str
+    window: Window
+    watermark: str | None
+    series: list[TopSeries]
+
+
 class SeriesEntry(TypedDict):
-    """One series of a view; `count` is events since the start of the daemon."""
+    """One series of a view; `id` is never given again, `count` is events since it appeared."""
 
     id: int
     dims: dict[str, str]

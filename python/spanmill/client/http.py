@@ -11,12 +11,14 @@ import httpx
 from spanmill.client.answers import (
     Budget,
     CompareAnswer,
+    DistinctAnswer,
     HeatmapAnswer,
     Ledger,
     Measures,
     QueryAnswer,
     RangeAnswer,
     SeriesList,
+    TopAnswer,
 )
 from spanmill.client.find import Found, find_daemon
 from spanmill.errors import BadRequest, RequestFailed, SpanmillError, UnknownName, Unreachable
@@ -178,6 +180,56 @@ class Client:
         given = _given(end=end, offset=offset, before_end=before_end, dimension=dimension, a=a, b=b)
         return cast("CompareAnswer", self._get("/compare", [*params, *given]))
 
+    def distinct(
+        self,
+        dimension: str,
+        *,
+        by: Sequence[str] = (),
+        where: Where | None = None,
+        window: str = "1h",
+        end: str | None = None,
+        view: str | None = None,
+    ) -> DistinctAnswer:
+        """
+        Ask how many different values of a dimension there were.
+
+        Args:
+            dimension: Such as `user`; some view names it in `distinct`.
+            by: Dimensions that tell the answer's series apart.
+            where: Dimension to a value, or to several of which any may match.
+            window: Duration such as `1h`, in steps of 10 s; widened to whole minutes.
+            end: RFC 3339; the newest events where it is not given.
+            view: The first that counts it by all of these where it is not given.
+        """
+        params = [("dimension", dimension), *_series(by, where, view), ("window", window)]
+        return cast("DistinctAnswer", self._get("/distinct", [*params, *_given(end=end)]))
+
+    def top_values(
+        self,
+        dimension: str,
+        *,
+        k: int = 10,
+        by: Sequence[str] = (),
+        where: Where | None = None,
+        window: str = "1h",
+        end: str | None = None,
+        view: str | None = None,
+    ) -> TopAnswer:
+        """
+        Ask which values of a dimension came most.
+
+        Args:
+            dimension: Such as `prompt`; some view names it in `top`.
+            k: How many values to list, at most 1000.
+            by: Dimensions that tell the answer's series apart.
+            where: Dimension to a value, or to several of which any may match.
+            window: Duration such as `1h`, in steps of 10 s; widened to whole minutes.
+            end: RFC 3339; the newest events where it is not given.
+            view: The first that ranks it by all of these where it is not given.
+        """
+        params = [("dimension", dimension), *_series(by, where, view), ("window", window)]
+        return cast("TopAnswer", self._get("/top", [*params, ("k", str(k)), *_given(end=end)]))
+
     def series(self) -> SeriesList:
         """List every view with its series."""
         return cast("SeriesList", self._get("/series"))
@@ -237,8 +289,11 @@ class Client:
 def _subject(
     measure: str, by: Sequence[str], where: Where | None, view: str | None
 ) -> list[tuple[str, str]]:
-    params = [("measure", measure)]
-    params += [("by", ",".join(by))] if by else []
+    return [("measure", measure), *_series(by, where, view)]
+
+
+def _series(by: Sequence[str], where: Where | None, view: str | None) -> list[tuple[str, str]]:
+    params = [("by", ",".join(by))] if by else []
     for dimension, values in (where or {}).items():
         several = [values] if isinstance(values, str) else values
         params += [("where", f"{dimension}:{value}") for value in several]

@@ -10,6 +10,7 @@ from spanmill.model.address import Address
 from spanmill.model.document import Document, KeyPath, key_text, read_as
 from spanmill.model.instant import parse_rfc3339, rfc3339
 from spanmill.model.section import (
+    AnyDimensionName,
     ConfigPath,
     DimensionName,
     MeasureName,
@@ -24,6 +25,7 @@ from spanmill.model.version import __version__
 
 __all__ = [
     "Address",
+    "AnyDimensionName",
     "Bytes",
     "ConfigPath",
     "DimensionName",

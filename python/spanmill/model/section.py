@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,9 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+
+HASHED: Final = "user"
+"""The dimension of which only a keyed hash is kept."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,15 @@ def _dimension(name: str, info: ValidationInfo) -> str:
     return name
 
 
+def _shown_dimension(name: str, info: ValidationInfo) -> str:
+    if _dimension(name, info) == HASHED:
+        raise ValueError(
+            f"{HASHED} is kept as a keyed hash that nothing can show; it may stand in distinct of "
+            "a view only"
+        )
+    return name
+
+
 def _values(value: object) -> list[str]:
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
@@ -101,8 +113,11 @@ def _value(value: object) -> str:
 MeasureName = Annotated[str, AfterValidator(_measure)]
 """Name of a measure the core knows."""
 
-DimensionName = Annotated[str, AfterValidator(_dimension)]
-"""Name of a dimension the core knows."""
+AnyDimensionName = Annotated[str, AfterValidator(_dimension)]
+"""Name of a dimension the core knows, that of the end user included."""
+
+DimensionName = Annotated[str, AfterValidator(_shown_dimension)]
+"""Name of a dimension the core knows and whose values can be shown."""
 
 Where = dict[
     DimensionName,

@@ -89,6 +89,10 @@ class GrpcReceiver:
         self._address = Address(self._address.host, port)
         self._server.start()
 
+    def set_unready(self, reason: str | None) -> None:
+        """Let the health service say NOT_SERVING for a reason, or SERVING again."""
+        self._health.set_unready(reason)
+
     def stop(self, grace_s: float) -> None:
         """Say NOT_SERVING, take no new request, and wait up to `grace_s` for those under way."""
         self._health.stop_serving()

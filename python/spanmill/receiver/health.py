@@ -20,19 +20,28 @@ from spanmill.receiver.workers import on_pool
 SERVICE_NAME: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 """`grpc.health.v1.Health`."""
 
+REASON_KEY: Final = "spanmill-unready"
+"""Trailing metadata of a check: why the answer is NOT_SERVING."""
+
 _Answer: Final = health_pb2.HealthCheckResponse
 Send = Callable[[Message], None]
 """Sends one `HealthCheckResponse` to a watcher."""
 
 
 class Health:
-    """Says SERVING for the services named, and for the server as a whole, until told to stop."""
+    """
+    Says SERVING for the services named, and for the server as a whole, until told to stop.
+
+    While there is a reason for no traffic to come it says NOT_SERVING, with the reason in
+    the trailing metadata of a check.
+    """
 
     def __init__(self, services: frozenset[str], threads: ThreadPoolExecutor) -> None:
         self._services = services | {""}
         self._threads = threads
         self._lock = threading.Lock()
-        self._serving = True
+        self._stopped = False
+        self._unready: str | None = None
         self._watchers: dict[object, Send] = {}
 
     def add_to(self, server: grpc.Server) -> None:
@@ -57,16 +66,27 @@ class Health:
     def stop_serving(self) -> None:
         """Say NOT_SERVING from now on, to every watcher too; waits for none of them."""
         with self._lock:
-            self._serving = False
-            watchers = list(self._watchers.values())
+            self._stopped = True
+        self.set_unready("the daemon is stopping")
+
+    def set_unready(self, reason: str | None) -> None:
+        """Say NOT_SERVING for a reason, or SERVING again; tells watchers where that changes."""
+        with self._lock:
+            if self._stopped and reason is None:
+                return
+            changes = (self._unready is None) != (reason is None)
+            self._unready = reason
+            watchers = list(self._watchers.values()) if changes else []
         for send in watchers:
-            self._threads.submit(send, _Answer(status=_Answer.NOT_SERVING))
+            self._threads.submit(send, self._status(""))
 
     def _check(
         self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
     ) -> Message:
         if request.service not in self._services:
             context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+        if (reason := self._unready) is not None:
+            context.set_trailing_metadata(((REASON_KEY, reason),))
         return self._status(request.service)
 
     def _watch(
@@ -86,7 +106,7 @@ class Health:
             send(now)
 
     def _status(self, service: str) -> Message:
-        status = _Answer.SERVING if self._serving else _Answer.NOT_SERVING
+        status = _Answer.SERVING if self._unready is None else _Answer.NOT_SERVING
         known = service in self._services
         answer: Message = _Answer(status=status if known else _Answer.SERVICE_UNKNOWN)
         return answer

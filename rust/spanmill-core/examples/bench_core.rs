@@ -22,8 +22,8 @@ const CONFIG: &str = r#"{
         "distinct": [], "top": []}],
     "objectives": [],
     "limits": {"series": 100000, "tenant_series": 25000, "groups": 1000,
-        "dimension_values": 100000, "companion_bytes": 268435456,
-        "dimension_bytes": 256, "sources": 1000, "request_bytes": 67108864, "memory": 2147483648}
+        "dimension_values": 100000, "companion_bytes": 268435456, "memory": 2147483648,
+        "dimension_bytes": 256, "sources": 1000, "request_bytes": 67108864}
 }"#;
 
 type Failure = Box<dyn std::error::Error>;

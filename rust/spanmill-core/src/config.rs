@@ -123,10 +123,10 @@ pub struct Limits {
     pub sources: usize,
     /// Length of one request.
     pub request_bytes: usize,
-    /// Memory for windows and identities, bytes.
-    pub memory: usize,
     /// Bytes that `distinct` and `top` of one view may hold.
     pub companion_bytes: usize,
+    /// Memory for windows and identities, bytes.
+    pub memory: usize,
 }
 
 /// Dimension of this name whose values may be shown: the end user's may not.

@@ -65,5 +65,16 @@ pub enum Error {
     Closed,
 }
 
+/// When a request refused for a clock in doubt may come again, seconds: clocks are not set sooner.
+const CLOCK_RETRY_S: f64 = 5.0;
+
+impl Error {
+    /// Seconds after which the same request may succeed; `None` where it never will.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<f64> {
+        matches!(self, Self::ClockSuspect { .. }).then_some(CLOCK_RETRY_S)
+    }
+}
+
 /// Result with the core's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

@@ -124,8 +124,8 @@ impl Engine {
         Ok(suspicion.map(|(ahead, of)| Error::ClockSuspect { ahead, of }.to_string()))
     }
 
-    /// Move the idle watermark, seal what it passed, keep to the memory
-    /// budget, retire what is silent. Meant for once a second.
+    /// Move the idle watermark, seal what it passed, keep to the memory budget, retire what is
+    /// silent. Meant for once a second.
     ///
     /// # Errors
     ///

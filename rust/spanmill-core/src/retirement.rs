@@ -21,14 +21,14 @@ const ROUND_MAX: usize = 10_000;
 
 /// Let go of what is silent, once a minute.
 pub(crate) fn retire(state: &State) {
+    let views = &state.plan.views;
+    views.iter().for_each(mind_memory);
     let now_ns = state.clock.steady_ns();
-    let last_ns = state.retired_at_ns.load(Ordering::Relaxed);
-    if now_ns - last_ns < EVERY_NS {
+    if now_ns - state.retired_at_ns.load(Ordering::Relaxed) < EVERY_NS {
         return;
     }
     state.retired_at_ns.store(now_ns, Ordering::Relaxed);
-    let views = &state.plan.views;
-    let silent: Vec<Vec<u32>> = views.iter().map(|view| silent(view)).collect();
+    let silent: Vec<Vec<u32>> = views.iter().map(silent).collect();
     let crowded = state.values.is_crowded();
     let resting = |view: &View| view.grouping.identities.read().has_resting();
     if silent.iter().all(Vec::is_empty) && !crowded && !views.iter().any(resting) {
@@ -45,13 +45,28 @@ pub(crate) fn retire(state: &State) {
     });
 }
 
-/// Candidates; an event may still wake one before the round.
+/// Where the budget does not even hold the open edge, no identity is made that it would have to hold.
+fn mind_memory(view: &View) {
+    let short = view.windows.over_budget();
+    if short != view.grouping.identities.read().is_short() {
+        view.grouping.identities.write().set_short(short);
+    }
+}
+
+/// Candidates of a view; the rest wait for the next round. An event may still wake one.
 fn silent(view: &View) -> Vec<u32> {
+    let mut waiting = view.silent.lock();
+    waiting.extend(view.windows.silent());
+    waiting.sort_unstable();
+    waiting.dedup();
     let identities = view.grouping.identities.read();
-    let mut silent = view.windows.silent();
-    silent.retain(|series| identities.is_live(*series) && !holds_companions(view, *series));
-    silent.truncate(ROUND_MAX);
-    silent
+    let (mut ready, rest): (Vec<u32>, Vec<u32>) = waiting
+        .drain(..)
+        .filter(|series| identities.is_live(*series))
+        .partition(|series| !holds_companions(view, *series));
+    *waiting = rest;
+    waiting.extend(ready.drain(ready.len().min(ROUND_MAX)..));
+    ready
 }
 
 fn holds_companions(view: &View, series: u32) -> bool {
@@ -64,14 +79,11 @@ fn let_go(view: &View, mut silent: Vec<u32>) {
     let tenant = view.tenant();
     // Nothing is under way now: what is still silent stays so.
     silent.retain(|&series| {
-        let events = view.windows.events(series);
-        let gone = !holds_companions(view, series) && view.windows.forget(series);
-        if gone {
-            let tuple = identities.tuple(series);
-            let tenant = tenant.map(|position| tuple[position]);
-            overflow.retire(&Collapsed { tuple, tenant, events });
-        }
-        gone
+        let Some(events) = view.windows.forget(series) else { return false };
+        let tuple = identities.tuple(series);
+        let tenant = tenant.map(|position| tuple[position]);
+        overflow.retire(&Collapsed { tuple, tenant, events });
+        true
     });
     identities.retire(&silent);
 }

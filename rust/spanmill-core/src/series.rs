@@ -25,6 +25,24 @@ pub(crate) struct Bounds {
     pub past: Past,
 }
 
+/// Which values of a dimension some objective looks at: they give way last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Promised {
+    /// Those that some `where` names; perhaps none.
+    Values(Vec<ValueId>),
+    /// All of them: the dimension tells an objective's groups apart.
+    All,
+}
+
+impl Promised {
+    fn holds(&self, value: ValueId) -> bool {
+        match self {
+            Self::Values(values) => values.contains(&value),
+            Self::All => true,
+        }
+    }
+}
+
 /// What becomes of a new identity past the limit.
 #[derive(Debug, Clone)]
 pub(crate) enum Past {
@@ -32,8 +50,8 @@ pub(crate) enum Past {
     ShareOne,
     /// The dimension that floods becomes [`OTHER`]: series of a view.
     Collapse {
-        /// By position: whether an objective looks at the dimension.
-        promised: Vec<bool>,
+        /// By position.
+        promised: Vec<Promised>,
         /// Position of the tenant and how many identities each may have.
         tenant: Option<(usize, usize)>,
     },
@@ -57,6 +75,9 @@ struct Share {
 pub(crate) struct Identities {
     width: usize,
     bounds: Bounds,
+    /// The limit now: lower while there is no memory for more.
+    limit: usize,
+    short: bool,
     table: HashTable<u32>,
     tuples: Vec<ValueId>,
     /// Number of each identity in the order of first sight, by series: unique for ever.
@@ -91,6 +112,8 @@ impl Identities {
     pub(crate) fn new(width: usize, bounds: Bounds) -> Self {
         let mut identities = Self {
             width,
+            limit: bounds.limit,
+            short: false,
             bounds,
             table: HashTable::new(),
             tuples: Vec::new(),
@@ -106,6 +129,17 @@ impl Identities {
             let _ = identities.insert(&[]);
         }
         identities
+    }
+
+    /// Take no more than there are now while memory is short, and as many as before once it is not.
+    pub(crate) fn set_short(&mut self, short: bool) {
+        self.short = short;
+        self.limit = if short { self.count().min(self.limit) } else { self.bounds.limit };
+    }
+
+    /// Whether memory is short for more.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short
     }
 
     /// How many there are now.
@@ -211,7 +245,7 @@ impl Identities {
         if let Some(series) = self.find(tuple) {
             return series;
         }
-        let everyone_full = self.count() >= self.bounds.limit;
+        let everyone_full = self.count() >= self.limit;
         let tenant_full =
             self.tenant(tuple).is_some_and(|(tenant, limit)| self.share_of(tenant) >= limit);
         if !everyone_full && !tenant_full {
@@ -242,8 +276,9 @@ impl Identities {
         let share = self.shares.get(&whose);
         let distinct = |position: usize| share.map_or(0, |share| share.distinct[position]);
         let mut order: Vec<usize> = (0..self.width).filter(|at| Some(*at) != own).collect();
-        order.sort_by_key(|&position| (promised[position], Reverse(distinct(position))));
-        let free = order.iter().filter(|position| !promised[**position]).count();
+        let is_promised = |position: usize| promised[position].holds(tuple[position]);
+        order.sort_by_key(|&position| (is_promised(position), Reverse(distinct(position))));
+        let free = order.iter().filter(|position| !is_promised(**position)).count();
         (order, free)
     }
 
@@ -265,7 +300,7 @@ impl Identities {
     fn has_room(&self, tuple: &[ValueId], gave_all: bool) -> bool {
         let room = |held: usize, limit: usize| held < limit + reserve(limit, gave_all);
         let tenant = self.tenant(tuple);
-        room(self.count(), self.bounds.limit)
+        room(self.count(), self.limit)
             && tenant.is_none_or(|(tenant, limit)| room(self.share_of(tenant), limit))
     }
 
@@ -388,7 +423,8 @@ mod tests {
     }
 
     fn views(width: usize, limit: usize, tenant: Option<(usize, usize)>) -> Identities {
-        let past = Past::Collapse { promised: vec![false; width], tenant };
+        let promised = vec![Promised::Values(Vec::new()); width];
+        let past = Past::Collapse { promised, tenant };
         Identities::new(width, Bounds { limit, past })
     }
 
@@ -406,10 +442,28 @@ mod tests {
         assert_eq!(&[5, 12], identities.tuple(known));
     }
 
-    /// A dimension that an objective looks at gives way last, even where it has most values.
+    /// Values that an objective's `where` names give way last; what floods beside them goes first.
+    #[test]
+    fn promised_values_give_way_last() {
+        let promised = vec![Promised::Values(Vec::new()), Promised::Values(vec![77])];
+        let mut identities = Identities::new(
+            2,
+            Bounds { limit: 8, past: Past::Collapse { promised, tenant: None } },
+        );
+        for model in 10..18 {
+            let _ = identities.resolve(&[5, model]);
+        }
+        let flooding = identities.resolve(&[5, 99]);
+        assert_eq!(&[5, OTHER], identities.tuple(flooding));
+        let promised = identities.resolve(&[5, 77]);
+        assert_eq!(&[OTHER, 77], identities.tuple(promised));
+    }
+
+    /// A dimension that tells groups apart gives way last, even where it has most values.
     #[test]
     fn promised_dimensions_give_way_last() {
-        let past = Past::Collapse { promised: vec![true, false], tenant: None };
+        let promised = vec![Promised::All, Promised::Values(Vec::new())];
+        let past = Past::Collapse { promised, tenant: None };
         let mut identities = Identities::new(2, Bounds { limit: 8, past });
         for tenant in 10..18 {
             let _ = identities.resolve(&[tenant, 5]);
@@ -451,6 +505,23 @@ mod tests {
         assert_eq!(shared, groups.resolve(&[9, 9]));
         assert_eq!(known, [groups.resolve(&[5, 6]), groups.resolve(&[5, 7])]);
         assert_eq!(&[shared], groups.collapsed());
+    }
+
+    /// While memory is short a new identity gives way to known ones, and not once there is room again.
+    #[test]
+    fn memory_bounds_identities_too() {
+        let mut identities = views(2, 1_000, None);
+        for model in 10..40 {
+            let _ = identities.resolve(&[5, model]);
+        }
+        identities.set_short(true);
+        for model in 100..200 {
+            let series = identities.resolve(&[5, model]);
+            assert_eq!(&[5, OTHER], identities.tuple(series));
+        }
+        identities.set_short(false);
+        let fresh = identities.resolve(&[5, 300]);
+        assert_eq!(&[5, 300], identities.tuple(fresh));
     }
 
     /// What is retired makes room and its id is given again, one round later, under a new number.

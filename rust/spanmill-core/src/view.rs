@@ -13,7 +13,7 @@ use crate::config::{
 use crate::convention::{Slots, Vocabulary};
 use crate::error::{Error, Result};
 use crate::overflow::{Collapsed, Events, Overflow};
-use crate::series::{Bounds, Identities, Past};
+use crate::series::{Bounds, Identities, Past, Promised};
 use crate::signal::{Dimension, Measure};
 use crate::sli;
 use crate::value::{ValueId, Values};
@@ -80,6 +80,8 @@ pub(crate) struct View {
     /// There are some where the view has either.
     pub companions: Option<Companions>,
     pub overflow: Mutex<Overflow>,
+    /// Series whose windows fell silent and that are not retired yet.
+    pub silent: Mutex<Vec<u32>>,
 }
 
 /// One objective with the grouping of its events.
@@ -136,16 +138,25 @@ fn named_value(values: &Values, dimension: Dimension, text: &str) -> Result<Valu
     )))
 }
 
-/// Dimensions that some objective looks at: the last to give way at a limit.
-fn promised(config: &Config) -> Result<BTreeSet<Dimension>> {
-    let mut promised = BTreeSet::new();
+/// Values of a dimension that some objective looks at: the last to give way at a limit.
+///
+/// Of a dimension in a `where` only the values named there: what floods beside them
+/// is nobody's promise, and the first to go.
+fn promised(config: &Config, wanted: Dimension, values: &Values) -> Result<Promised> {
+    let mut named = Vec::new();
     for objective in &config.objectives {
-        promised.extend(dimensions(&objective.group_by)?);
-        for (name, _) in &objective.conditions {
-            let _ = promised.insert(dimension(name)?);
+        if dimensions(&objective.group_by)?.contains(&wanted) {
+            return Ok(Promised::All);
+        }
+        for (name, accepted) in &objective.conditions {
+            if shown_dimension(name)? == wanted {
+                for text in accepted {
+                    named.push(named_value(values, wanted, text)?);
+                }
+            }
         }
     }
-    Ok(promised)
+    Ok(Promised::Values(named))
 }
 
 /// Every dimension that some companion counts or ranks, each once.
@@ -202,11 +213,10 @@ impl Plan {
     /// Compile a configuration.
     pub(crate) fn new(config: &Config, values: &Values) -> Result<Self> {
         let slots = needed(config)?;
-        let promised = promised(config)?;
         let views = config
             .views
             .iter()
-            .map(|view| View::new(view, config, &promised, &slots, values))
+            .map(|view| View::new(view, config, &slots, values))
             .collect::<Result<_>>()?;
         let columns = columns(config)?;
         let wide = match columns.is_empty() {
@@ -247,27 +257,23 @@ impl Plan {
 }
 
 impl View {
-    fn new(
-        config: &ViewConfig,
-        whole: &Config,
-        promised: &BTreeSet<Dimension>,
-        slots: &Slots,
-        values: &Values,
-    ) -> Result<Self> {
+    fn new(config: &ViewConfig, whole: &Config, slots: &Slots, values: &Values) -> Result<Self> {
         if config.measures.is_empty() {
             return Err(Error::Config(format!("view {:?} has no measures", config.name)));
         }
         let measures: Vec<Measure> =
             config.measures.iter().map(|name| measure(name)).collect::<Result<_>>()?;
         let places = measures.iter().map(|m| place_of(slots, *m)).collect();
-        let limits = &whole.limits;
         let cut = dimensions(&config.dimensions)?;
         let tenant = cut.iter().position(|dimension| *dimension == Dimension::Tenant);
         let past = Past::Collapse {
-            promised: cut.iter().map(|dimension| promised.contains(dimension)).collect(),
-            tenant: tenant.map(|position| (position, limits.tenant_series)),
+            promised: cut
+                .iter()
+                .map(|dimension| promised(whole, *dimension, values))
+                .collect::<Result<_>>()?,
+            tenant: tenant.map(|position| (position, whole.limits.tenant_series)),
         };
-        let bounds = Bounds { limit: limits.series, past };
+        let bounds = Bounds { limit: whole.limits.series, past };
         let distinct: Vec<Dimension> =
             config.distinct.iter().map(|name| dimension(name)).collect::<Result<_>>()?;
         let top = dimensions(&config.top)?;
@@ -281,10 +287,11 @@ impl View {
             measures,
             objectives,
             windows: WindowStore::new(places, slots.measures.len()),
-            companions: companions(&distinct, &top, slots, limits.companion_bytes),
+            companions: companions(&distinct, &top, slots, whole.limits.companion_bytes),
             distinct,
             top,
-            overflow: Mutex::new(Overflow::new(limits.sources)),
+            overflow: Mutex::new(Overflow::new(whole.limits.sources)),
+            silent: Mutex::default(),
         })
     }
 
@@ -354,8 +361,9 @@ fn used_by(
         let Some(place) = dimensions.iter().position(|mine| *mine == wanted) else {
             return Ok(None);
         };
-        let ids = accepted.iter().map(|text| named_value(values, wanted, text));
-        conditions.push((place, ids.collect::<Result<_>>()?));
+        let ids =
+            accepted.iter().map(|text| named_value(values, wanted, text)).collect::<Result<_>>()?;
+        conditions.push((place, ids));
     }
     Ok(Some(conditions))
 }

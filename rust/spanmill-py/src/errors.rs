@@ -12,6 +12,7 @@ fn class_name(error: &Error) -> &'static str {
         Error::Folder { .. } => "StartError",
         Error::Unknown { .. } => "UnknownName",
         Error::FolderInUse(_) => "FolderInUse",
+        Error::ClockSuspect { .. } => "ClockSuspect",
         Error::Closed => "Closed",
         _ => "BadRequest",
     }
@@ -24,7 +25,10 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         .and_then(|module| module.getattr(class_name(error)))
         .and_then(|class| Ok(class.cast_into::<PyType>()?));
     match raised {
-        Ok(class) => PyErr::from_type(class, error.to_string()),
+        Ok(class) => match error.retry_after_s() {
+            Some(after_s) => PyErr::from_type(class, (error.to_string(), after_s)),
+            None => PyErr::from_type(class, error.to_string()),
+        },
         Err(failed) => failed,
     }
 }

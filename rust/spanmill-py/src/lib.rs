@@ -52,6 +52,10 @@ impl Engine {
         self.core.count_refused_request(reason);
     }
 
+    fn unready(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        py.detach(|| self.core.unready()).map_err(|error| to_python(py, &error))
+    }
+
     fn tick(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.core.tick()).map_err(|error| to_python(py, &error))
     }
@@ -74,6 +78,14 @@ impl Engine {
 
     fn compare<'py>(&self, py: Python<'py>, request_json: &str) -> PyResult<Bound<'py, PyBytes>> {
         self.bytes(py, |core| core.compare(request_json))
+    }
+
+    fn distinct<'py>(&self, py: Python<'py>, request_json: &str) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |core| core.distinct(request_json))
+    }
+
+    fn top<'py>(&self, py: Python<'py>, request_json: &str) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |core| core.top(request_json))
     }
 
     fn series<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {

@@ -87,10 +87,13 @@ struct Asked<'a> {
 /// How many different values of a dimension there are, JSON in and out.
 pub(crate) fn distinct(state: &State, request: &str) -> Result<Vec<u8>> {
     let question: Question = parse(request)?;
-    let asked = understand(state, &question, "distinct", |view| &view.distinct)?;
-    let groups = gather(state, &asked, |series, union: &mut DistinctUnion| {
-        asked.companions.distinct(series, asked.window, asked.place, union);
-    });
+    let (asked, groups) = gather(
+        state,
+        || understand(state, &question, "distinct", |view| &view.distinct),
+        |asked, series, union: &mut DistinctUnion| {
+            asked.companions.distinct(series, asked.window, asked.place, union);
+        },
+    )?;
     let rows = groups.into_iter().filter_map(|(dims, union)| {
         let count = union.count();
         let (exact, relative_error) = (count.exact, count.relative_error);
@@ -112,10 +115,13 @@ pub(crate) fn top(state: &State, request: &str) -> Result<Vec<u8>> {
     if !(1..=K_MAX).contains(&k) {
         return Err(Error::Request(format!("k = {k} is not between 1 and {K_MAX}")));
     }
-    let asked = understand(state, &question, "top", |view| &view.top)?;
-    let groups = gather(state, &asked, |series, union: &mut TopUnion| {
-        asked.companions.top(series, asked.window, asked.place, union);
-    });
+    let (asked, groups) = gather(
+        state,
+        || understand(state, &question, "top", |view| &view.top),
+        |asked, series, union: &mut TopUnion| {
+            asked.companions.top(series, asked.window, asked.place, union);
+        },
+    )?;
     let value = |Item { text, events, at_least, at_most }: Item| Value {
         value: text,
         count: events,
@@ -189,48 +195,58 @@ fn offer(view: &View, list: &str, kept: &[Dimension]) -> String {
 
 /// The window in seconds: outward to the companions' buckets, and no further back than they reach.
 fn window(state: &State, question: &Question, companions: &Companions) -> Result<(i64, i64)> {
-    // Companions keep rings of their own, and clip to them.
     let length = whole_buckets("window", question.window_s)?;
     let end = end(state, question.end_ns);
-    let start = end - length;
-    let sealed = state.sealed().unwrap_or(start.div_euclid(BUCKET_S));
-    let (start, end) = snap(start, end, sealed);
+    let sealed = state.sealed().unwrap_or((end - length).div_euclid(BUCKET_S));
+    let (start, end) = snap(end - length, end, sealed);
     let start = start.max(companions.kept_from_s());
-    if start >= end {
-        return Err(Error::Request(format!(
-            "the window ends before {}, where what is kept of this view begins",
-            time(start)
-        )));
+    if start < end {
+        return Ok((start, end));
     }
-    Ok((start, end))
+    Err(Error::Request(format!(
+        "the window ends at {}, and what this view counts and ranks is held from {} on; ask for a \
+         later one",
+        time(end),
+        time(start)
+    )))
 }
 
-/// Add up each group's series; sorted by name, because ids depend on who came first.
-fn gather<U: Default>(
+/// Understand a question and add up each group's series, sorted by name: ids depend
+/// on who came first, answers must not.
+fn gather<'a, U: Default>(
     state: &State,
-    asked: &Asked<'_>,
-    mut add: impl FnMut(u32, &mut U),
-) -> BTreeMap<Dims, U> {
-    let identities = asked.view.grouping.identities.read();
-    let takes =
-        |tuple: &[ValueId]| asked.conditions.iter().all(|(at, ids)| ids.contains(&tuple[*at]));
-    let matching: Vec<(u32, Vec<ValueId>)> = identities
-        .live()
-        .filter(|(_, tuple)| takes(tuple))
-        .map(|(series, tuple)| (series, asked.by.iter().map(|at| tuple[*at]).collect()))
-        .collect();
-    drop(identities);
-    let mut groups = BTreeMap::new();
-    let mut last: Option<(Vec<ValueId>, Dims)> = None;
-    for (series, key) in matching {
-        let named = match last.take() {
-            Some((known, dims)) if known == key => dims,
-            _ => dims(state, asked, &key),
-        };
-        add(series, groups.entry(named.clone()).or_default());
-        last = Some((key, named));
+    understand: impl Fn() -> Result<Asked<'a>>,
+    add: impl Fn(&Asked<'a>, u32, &mut U),
+) -> Result<(Asked<'a>, BTreeMap<Dims, U>)> {
+    loop {
+        let asked = understand()?;
+        let mut groups = BTreeMap::new();
+        let mut last: Option<(Vec<ValueId>, Dims)> = None;
+        for (series, key) in matching(&asked) {
+            let named = match last.take() {
+                Some((known, dims)) if known == key => dims,
+                _ => dims(state, &asked, &key),
+            };
+            add(&asked, series, groups.entry(named.clone()).or_default());
+            last = Some((key, named));
+        }
+        // What was let go meanwhile for want of room may be in some groups and not in others.
+        if asked.companions.kept_from_s() <= asked.window.0 {
+            return Ok((asked, groups));
+        }
     }
-    groups
+}
+
+/// Series that match, each with its group.
+fn matching(asked: &Asked<'_>) -> Vec<(u32, Vec<ValueId>)> {
+    let holds = |tuple: &[ValueId]| {
+        asked.conditions.iter().all(|(place, ids)| ids.contains(&tuple[*place]))
+    };
+    let identities = asked.view.grouping.identities.read();
+    let matching = identities.live().filter(|(_, tuple)| holds(tuple));
+    matching
+        .map(|(series, tuple)| (series, asked.by.iter().map(|at| tuple[*at]).collect()))
+        .collect()
 }
 
 fn dims(state: &State, asked: &Asked<'_>, key: &[ValueId]) -> Dims {

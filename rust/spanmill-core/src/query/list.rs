@@ -24,11 +24,10 @@ pub(crate) fn series(state: &State) -> Json {
     let views = state.plan.views.iter().map(|view| {
         let identities = view.grouping.identities.read();
         let entry = |(series, tuple): (u32, &[ValueId])| {
-            let events = view.windows.events(series);
             // Not the place, which another series may have had before.
             json!({
                 "id": identities.serial(series), "dims": dims(state, &view.grouping, tuple),
-                "count": events,
+                "count": view.windows.events(series),
             })
         };
         let series: Vec<Json> = identities.live().map(entry).collect();

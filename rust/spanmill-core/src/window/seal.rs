@@ -68,12 +68,12 @@ impl WindowStore {
         if kept.sealed().is_none() {
             return;
         }
-        for shard in self.shards() {
+        for (number, shard) in self.shards().iter().enumerate() {
             let series = shard.lock().series.len();
             for from in (0..series).step_by(SERIES_AT_ONCE) {
                 let mut gone = Vec::new();
                 let slots = from..(from + SERIES_AT_ONCE).min(series);
-                shard.lock().retire(slots, kept, &mut gone);
+                shard.lock().retire(number, slots, kept, &mut gone);
                 // Freed here, without the lock.
                 drop(gone);
             }
@@ -83,7 +83,13 @@ impl WindowStore {
 }
 
 impl Shard {
-    fn retire(&mut self, slots: std::ops::Range<usize>, kept: &Kept, gone: &mut Vec<Sealed>) {
+    fn retire(
+        &mut self,
+        number: usize,
+        slots: std::ops::Range<usize>,
+        kept: &Kept,
+        gone: &mut Vec<Sealed>,
+    ) {
         for slot in slots {
             let windows = &mut self.series[slot];
             let Some(rings) = &mut windows.rings else { continue };
@@ -91,6 +97,9 @@ impl Shard {
             if rings.is_empty() {
                 windows.rings = None;
                 self.ringed -= 1;
+                if windows.is_silent() {
+                    self.silent.push((slot * SHARDS + number) as u32);
+                }
             }
         }
     }
@@ -358,21 +367,21 @@ mod tests {
         assert_eq!(0, windows.merged((0, 60)).1);
     }
 
-    /// A series that fell silent is listed, costs nothing more but its count, and can be forgotten.
+    /// A series that fell silent is listed once, costs nothing more, and gives its count back.
     #[test]
     fn silent_series_are_listed() {
         let mut windows = Windows::new(Use::Recent);
         let _ = windows.push(0..60);
         let _ = windows.seal(60);
-        let silent = |windows: &Windows| windows.store.silent().contains(&3);
-        assert!(!silent(&windows) && !windows.store.forget(3));
+        assert!(windows.store.silent().is_empty());
+        assert_eq!(None, windows.store.forget(3));
         let _ = windows.seal(90_000);
         windows.store.retire(&windows.kept);
         let footprint = windows.store.footprint();
         assert_eq!((Held::default(), Held::default()), (footprint.open, footprint.sealed));
-        assert!(silent(&windows));
+        assert_eq!((vec![3], vec![]), (windows.store.silent(), windows.store.silent()));
         assert_eq!(60, windows.store.events(3));
-        assert!(windows.store.forget(3));
+        assert_eq!(Some(60), windows.store.forget(3));
         assert_eq!(0, windows.store.events(3));
     }
 

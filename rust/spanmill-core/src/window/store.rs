@@ -93,6 +93,8 @@ pub(super) struct Shard {
     pub closing: Vec<(u32, Arc<OpenBucket>)>,
     /// Series that have rings.
     pub ringed: usize,
+    /// Series that have fallen silent, for [`WindowStore::silent`].
+    pub silent: Vec<u32>,
 }
 
 impl Shard {
@@ -309,28 +311,28 @@ impl WindowStore {
         self.over_budget.store(over, Ordering::Relaxed);
     }
 
-    /// Series that are silent: nothing open, sealed or late is left of them.
-    ///
-    /// Reads three words a series, under its shard's lock.
+    /// Series that have fallen silent since the last call: nothing open, nothing
+    /// sealed, nothing late is left of them.
     #[must_use]
     pub fn silent(&self) -> Vec<u32> {
         let mut silent = Vec::new();
-        for (number, shard) in self.shards.iter().enumerate() {
-            let shard = shard.lock();
-            let all = (0..shard.series.len()).map(|slot| (slot * SHARDS + number) as u32);
-            silent.extend(all.filter(|series| shard.is_silent(*series)));
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let listed = std::mem::take(&mut shard.silent);
+            silent.extend(listed.into_iter().filter(|series| shard.is_silent(*series)));
         }
+        silent.sort_unstable();
+        silent.dedup();
         silent
     }
 
-    /// Free a series, unless it is no longer silent; its id may then be another's.
-    pub fn forget(&self, series: u32) -> bool {
+    /// Forget a silent series, so that its id may name another; its events since the start.
+    ///
+    /// `None`, and nothing changes, where it is not silent any more.
+    pub fn forget(&self, series: u32) -> Option<u64> {
         let mut shard = self.shard(series).lock();
         let silent = shard.is_silent(series);
-        if silent {
-            shard.series[slot_of(series)] = SeriesWindows::default();
-        }
-        silent
+        silent.then(|| std::mem::take(&mut shard.series[slot_of(series)].events))
     }
 }
 
@@ -345,6 +347,10 @@ fn push_late(
     let series = rows.series[event];
     let windows = &mut shard.series[slot_of(series)];
     if rows.ends_ns[event] < rows.horizon_ns {
+        // Its series may be new, and would never fall silent otherwise.
+        if windows.is_silent() {
+            shard.silent.push(series);
+        }
         return 0;
     }
     shard.ringed += usize::from(windows.rings.is_none());
