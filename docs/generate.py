@@ -133,6 +133,9 @@ class _OneOfEach:
                 "open_buckets": 0,
                 "sealed_buckets": 0,
                 "memory_bytes": 0,
+                "memory_limit_bytes": 0,
+                "memory_parts": {"open": 0},
+                "demoted": {"10s": {"buckets": 0, "bytes": 0}},
                 "ingest_bytes": 0,
             }
         ).encode()

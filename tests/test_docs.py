@@ -3,16 +3,25 @@
 import json
 import re
 import shlex
+import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 from typer.testing import CliRunner
 
 from docs import generate
 from spanmill.cli.app import app
-from spanmill.client import Budget, Ledger, QueryAnswer, QuerySeries
+from spanmill.client import (
+    Budget,
+    CompareAnswer,
+    HeatmapAnswer,
+    Ledger,
+    QueryAnswer,
+    RangeAnswer,
+)
+from spanmill.client.answers import SeriesEntry
 
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -103,14 +112,85 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [] == missing
 
 
-def test_example_answers_have_every_key() -> None:
-    """The answers that the API's page shows have the keys that the client promises, no others."""
-    query, ledger, slo = map(json.loads, fences(ROOT / "docs" / "http-api.md", "json"))
+def answers() -> Iterator[tuple[str, object]]:
+    """Give each answer that the API's page shows, with the endpoint whose section it stands in."""
+    page = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
+    for section in re.split(r"^## ", page, flags=re.MULTILINE):
+        endpoint = re.match(r"GET /api/v1/(\w+)", section)
+        for found in _FENCE.finditer(section):
+            if endpoint and found["language"] == "json":
+                yield endpoint[1], json.loads(found["body"])
 
-    assert QueryAnswer.__annotations__.keys() == query.keys()
-    assert QuerySeries.__annotations__.keys() == query["series"][0].keys()
-    assert Ledger.__required_keys__ == ledger.keys()
-    assert Budget.__annotations__.keys() == slo[0].keys()
+
+ANSWERS: Final[dict[str, object]] = {
+    "query": QueryAnswer,
+    "query_range": RangeAnswer,
+    "heatmap": HeatmapAnswer,
+    "compare": CompareAnswer,
+    "ledger": Ledger,
+    "slo": list[Budget],
+}
+"""What the client promises of each answer that the page shows."""
+
+
+def misfits(value: object, wanted: object, at: str) -> Iterator[str]:
+    """Name every place where a value is not of the type that the client promises."""
+    if get_origin(wanted) in (types.UnionType, Union):
+        tried = [list(misfits(value, one, at)) for one in get_args(wanted)]
+        # Where none fits, the first says what would: `None` stands last.
+        yield from [] if [] in tried else tried[0]
+    elif is_typeddict(wanted) and get_type_hints(wanted).keys() != keys(value):
+        yield f"{at} has {sorted(keys(value))}, promised are {sorted(get_type_hints(wanted))}"
+    elif not fits(value, get_origin(wanted) or wanted):
+        yield f"{at} is {value!r}, promised is {wanted}"
+    else:
+        for part, hint, place in parts(value, wanted, at):
+            yield from misfits(part, hint, place)
+
+
+def keys(value: object) -> set[str]:
+    """Give the keys of an object; none of anything else."""
+    return set(value) if isinstance(value, dict) else set()
+
+
+def fits(value: object, kind: Any) -> bool:  # noqa: ANN401  a type or its origin
+    """Say whether JSON's value is of a kind; JSON does not tell 2.0 from 2."""
+    if is_typeddict(kind):
+        return isinstance(value, dict)
+    if kind is float:
+        return isinstance(value, float | int)
+    return isinstance(value, list if kind is tuple else kind)
+
+
+def parts(value: object, wanted: object, at: str) -> Iterator[tuple[object, object, str]]:
+    """Give what a value is made of, with the type that each part should have and its place."""
+    hints = get_args(wanted)
+    if isinstance(value, dict):
+        named = get_type_hints(wanted) if is_typeddict(wanted) else {}
+        for key, part in value.items():
+            yield part, named[key] if named else hints[1], f"{at}.{key}"
+    elif isinstance(value, list):
+        each = hints if get_origin(wanted) is tuple else hints * len(value)
+        for place, (part, hint) in enumerate(zip(value, each, strict=True)):
+            yield part, hint, f"{at}[{place}]"
+
+
+def test_example_answers_are_as_promised() -> None:
+    """Each answer on the API's page has the keys and types that the client promises, no others."""
+    shown = dict(answers())
+
+    assert ANSWERS.keys() == shown.keys()
+    assert [] == [it for name, one in shown.items() for it in misfits(one, ANSWERS[name], name)]
+
+
+def test_a_misfit_is_named() -> None:
+    """A key too many, a key that lacks and a wrong type are each found where they are."""
+    entry = {"id": 1, "dims": {"model": 2}, "count": None}
+
+    assert ["e.dims.model is 2", "e.count is None"] == [
+        it.partition(",")[0] for it in misfits(entry, SeriesEntry, "e")
+    ]
+    assert 1 == len(list(misfits(entry | {"more": 1}, SeriesEntry, "e")))
 
 
 def test_every_reason_is_explained() -> None:

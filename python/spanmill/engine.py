@@ -125,6 +125,12 @@ class EngineLimits(Section):
     request_bytes: Annotated[Bytes, Field(ge=1024)] = 16 * 1024**2
     """Size of one request, decompressed."""
 
+    memory: Annotated[Bytes, Field(ge=16 * 1024**2)] = 2 * 1024**3
+    """
+    Memory for distributions and for what tells series apart. Over it the oldest buckets go,
+    those of series that an objective uses last; counters and the open edge never.
+    """
+
     companion_bytes: Annotated[Bytes, Field(ge=1024**2)] = 256 * 1024**2
     """Memory for `distinct` and `top` of one view; past it the oldest of them goes first."""
 

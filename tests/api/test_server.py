@@ -95,6 +95,64 @@ def test_query(rig: Rig) -> None:
     assert "s" == answer["unit"]
 
 
+def test_query_range(rig: Rig) -> None:
+    """In steps every event is found once, in the slice that holds it."""
+    answer = rig.http.get(
+        "/api/v1/query_range", params={"measure": "duration", "window": "5m", "step": "10s"}
+    ).json()
+
+    (row,) = answer["series"]
+    assert 10 == sum(point["count"] for point in row["points"])
+    assert 10 == answer["step"]
+
+
+def test_heatmap(rig: Rig) -> None:
+    """A picture holds every event once, in the row of its value."""
+    answer = rig.http.get(
+        "/api/v1/heatmap", params={"measure": "duration", "window": "5m", "cells": "30x8"}
+    ).json()
+
+    (one,) = (column for column in answer["columns"] if column["count"])
+    assert [10] == one["counts"]
+    assert answer["edges"][0] <= 1.0 < answer["edges"][1]
+    assert not answer["approximate"]
+
+
+def test_compare(rig: Rig) -> None:
+    """Two values of a dimension are compared; one without an event is null, not zero."""
+    answer = rig.http.get(
+        "/api/v1/compare",
+        params={
+            "measure": "duration",
+            "dimension": "tenant",
+            "a": "acme",
+            "b": "birch",
+            "q": "0.5",
+        },
+    ).json()
+
+    (row,) = answer["series"]
+    assert (10, None) == (row["a"]["count"], row["b"])
+    assert 1.0 == row["quantiles"]["0.5"]["a"]["value"]
+    assert row["quantiles"]["0.5"]["shift"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "listed"),
+    [
+        ("query_range?measure=duration&step=7s", "10 s"),
+        ("heatmap?measure=duration&cells=501x8", "between 1 and 500"),
+        ("compare?measure=duration&offset=10s", "3600 s"),
+    ],
+)
+def test_other_questions_out_of_range(query: str, listed: str, rig: Rig) -> None:
+    """A question that is out of range is a 400 that says the range."""
+    error = rig.error(f"/api/v1/{query}", 400)
+
+    assert "bad_request" == error["code"]
+    assert listed in error["message"]
+
+
 @pytest.mark.parametrize(
     ("query", "code", "listed"),
     [

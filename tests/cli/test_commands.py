@@ -26,7 +26,8 @@ def names(commands: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "command", names(["serve", "query", "ledger", "doctor", "version", "slo", "config"])
+    "command",
+    names(["serve", "query", "heatmap", "compare", "ledger", "doctor", "version", "slo", "config"]),
 )
 def test_help_has_an_example(command: str) -> None:
     """Every command explains itself with an example that starts with how it is typed."""
@@ -85,7 +86,10 @@ def test_version() -> None:
     assert version["core"]["profile"] in {"release", "debug"}
 
 
-@pytest.mark.parametrize("command", ["query ttft", "ledger", "slo show"])
+@pytest.mark.parametrize(
+    "command",
+    ["query ttft", "query ttft --step 1m", "heatmap ttft", "compare ttft", "ledger", "slo show"],
+)
 def test_no_daemon(command: str, tmp_path: Path) -> None:
     """Without a daemon a command exits 1 with one line that says how to get one."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -108,6 +112,23 @@ def test_bad_query(arguments: list[str]) -> None:
 
     assert 2 == answer.exit_code
     assert "is not valid; use" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "right"),
+    [
+        ("--against soon", "use a duration such as 1h-ago"),
+        ("--dimension model", "--dimension model --between a b"),
+        ("--between a b", "--dimension model --between a b"),
+        ("--against 1h-ago --dimension model --between a b", "give one of them"),
+    ],
+)
+def test_bad_comparison(arguments: str, right: str) -> None:
+    """A comparison that cannot be meant is refused before a daemon is asked."""
+    answer = run("compare", "ttft", *arguments.split())
+
+    assert 2 == answer.exit_code
+    assert right in answer.stderr
 
 
 def doctor(tmp_path: Path, *sets: str) -> tuple[int, dict[str, dict[str, str]]]:

@@ -53,6 +53,43 @@ def test_query(client: Client) -> None:
     ]
 
 
+def test_query_range(client: Client) -> None:
+    """All arguments of a query in steps arrive, a look-back or a start."""
+    answer = client.query_range(
+        "duration", q=[0.5], by=["tenant"], where={"tenant": "c:d"}, window="1m", step="10s"
+    )
+    (row,) = answer["series"]
+    (point,) = row["points"]
+    assert ({"tenant": "c:d"}, 1, {"0.5": 3.0}) == (row["dims"], point["count"], point["quantiles"])
+
+    window = answer["window"]
+    again = client.query_range("duration", start=window["start"], end=window["end"], step="1m")
+    assert 3 == sum(point["count"] for point in again["series"][0]["points"])
+
+
+def test_heatmap(client: Client) -> None:
+    """All arguments of a picture arrive: its cells, and a picture for each group."""
+    answer = client.heatmap("duration", by=["tenant"], window="1m", cells=(6, 4))
+
+    assert 6 == len(answer["columns"])
+    assert 4 >= len(answer["edges"]) - 1
+    assert ["a", "b", "c:d"] == [row["dims"]["tenant"] for row in answer["series"]]
+    assert 3 == sum(sum(column["counts"]) for column in answer["columns"])
+
+
+def test_compare(client: Client) -> None:
+    """All arguments of a comparison arrive: two values, or two windows."""
+    values = client.compare("duration", q=[0.5], between=("tenant", "a", "b"), window="1m")
+    median = values["series"][0]["quantiles"]["0.5"]
+    assert median["shift"] is not None
+    assert (1.0, [None, None]) == (median["shift"]["value"], median["shift"]["interval"])
+
+    windows = client.compare("duration", by=["tenant"], window="1m", offset="2m")
+    assert [None, None, None] == [row["a"] for row in windows["series"]]
+    named = client.compare("duration", window="1m", before_end=windows["a"]["window"]["end"])
+    assert windows["a"]["window"]["start"] == named["a"]["window"]["start"]
+
+
 def test_every_list(client: Client) -> None:
     """Ledger, series, measures and budgets arrive with their events."""
     assert 3 == client.ledger()["counted"]

@@ -43,12 +43,47 @@ def test_tables(busy: Daemon) -> None:
     assert all(name in slo.stdout for name in ("ttft-fast", "tenant=acme", "errors"))
 
 
+def test_pictures_and_comparisons(busy: Daemon) -> None:
+    """Steps, a picture and a comparison print what the API answers; piped they are plain text."""
+    options = ("--data-dir", busy.data_dir)
+    steps = run("query", "ttft", "--by", "tenant", "--window", "2m", "--step", "1m", *options)
+    picture = run("heatmap", "ttft", "--window", "2m", *options)
+    values = ("--dimension", "model", "--between", "large", "small")
+    compared = run("compare", "ttft", "--window", "2m", *values, *options)
+
+    assert [0, 0, 0] == [answer.returncode for answer in (steps, picture, compared)]
+    assert all(tenant in steps.stdout for tenant in (*fleet.TENANTS, "p99"))
+    assert "300 events" in picture.stdout
+    assert all(word in compared.stdout for word in ("model=large", "model=small", "clear"))
+    assert not any("\x1b" in answer.stdout for answer in (steps, picture, compared))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "query ttft --step 10s",
+        "heatmap ttft",
+        "compare ttft --dimension tenant --between acme birch",
+    ],
+)
+def test_json(command: str, busy: Daemon) -> None:
+    """Each question prints its answer as JSON for scripts."""
+    answer = run(*command.split(), "--window", "2m", "--json", "--data-dir", busy.data_dir)
+
+    assert 0 == answer.returncode, answer.stderr
+    assert "ttft" == json.loads(answer.stdout)["measure"]
+
+
 def test_nothing_in_the_window(daemon: Daemon) -> None:
     """A window without an event is said, not shown as zero."""
-    answer = run("query", "ttft", "--data-dir", daemon.data_dir)
+    for command in ("query ttft", "query ttft --step 1m", "heatmap ttft"):
+        answer = run(*command.split(), "--data-dir", daemon.data_dir)
 
+        assert 0 == answer.returncode
+        assert "No event has this measure in this window." in answer.stdout
+    answer = run("compare", "ttft", "--data-dir", daemon.data_dir)
     assert 0 == answer.returncode
-    assert "No event has this measure in this window." in answer.stdout
+    assert "Neither has an event with this measure." in answer.stdout
 
 
 def test_unknown_names(busy: Daemon) -> None:

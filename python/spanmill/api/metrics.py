@@ -160,6 +160,35 @@ def _state(stats: Mapping[str, Any]) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "spanmill_memory_bytes", "Memory the core holds for series.", stats["memory_bytes"]
     )
+    parts = GaugeMetricFamily(
+        "spanmill_memory_part_bytes",
+        "Memory the core holds, by what for; limits.memory bounds all but the counters.",
+        labels=["part"],
+    )
+    for part, held in stats["memory_parts"].items():
+        parts.add_metric([part], held)
+    yield parts
+    yield GaugeMetricFamily(
+        "spanmill_memory_limit_bytes", "The budget, limits.memory.", stats["memory_limit_bytes"]
+    )
+    yield from _demoted(stats["demoted"])
+
+
+def _demoted(tiers: Mapping[str, Any]) -> Iterator[Metric]:
+    buckets = CounterMetricFamily(
+        "spanmill_demoted_buckets_total",
+        "Sealed buckets given up for the memory budget, by their width.",
+        labels=["tier"],
+    )
+    freed = CounterMetricFamily(
+        "spanmill_demoted_bytes_total",
+        "Memory of the buckets given up for the budget, by their width.",
+        labels=["tier"],
+    )
+    for tier, held in tiers.items():
+        buckets.add_metric([tier], held["buckets"])
+        freed.add_metric([tier], held["bytes"])
+    yield from (buckets, freed)
 
 
 def _limits(stats: Mapping[str, Any]) -> Iterator[Metric]:

@@ -15,7 +15,7 @@ use crate::stats::Stats;
 use crate::value::Values;
 use crate::view::{Plan, View};
 use crate::window::{
-    BUCKET_S, Footprint, Held, Holdings, Kept, Leaf, SealSink, SealedBucket, TIERS,
+    BUCKET_S, Footprint, Held, Kept, Leaf, SealSink, SealedBucket, TIERS, WindowStore, demote,
 };
 
 /// Scratch batches: as many as requests were ever decoded at once.
@@ -61,9 +61,6 @@ impl Memory {
         self.windows.bytes() + self.identities
     }
 }
-
-/// Demotion stops this share of the budget below it: until the next pass more is sealed.
-const HEADROOM: usize = 16;
 
 /// Everything compiled, counted and kept.
 pub(crate) struct State {
@@ -188,38 +185,31 @@ impl State {
 
     /// Give up buckets while more is held than the budget; says whether it did.
     fn keep_to_budget(&self) -> bool {
-        let memory = self.memory();
-        let over = memory.bounded().saturating_sub(self.limits.memory);
-        if over == 0 {
-            self.set_over_budget(false);
+        let stores: Vec<&WindowStore> = self.plan.views.iter().map(|view| &view.windows).collect();
+        let mut kept = self.kept();
+        let demotion = demote(&mut kept, &stores, self.identity_bytes(), self.limits.memory);
+        stores.iter().for_each(|store| store.set_over_budget(demotion.falls_short));
+        if demotion.total().buckets == 0 {
             return false;
         }
-        let mut holdings = Holdings::default();
-        self.plan.views.iter().for_each(|view| view.windows.add_holdings(&mut holdings));
-        let wanted = over + self.limits.memory / HEADROOM;
-        let demoted = self.kept.write().demote(&holdings, wanted);
-        for (total, held) in self.demoted.iter().zip(demoted) {
+        *self.kept.write() = kept;
+        for (total, held) in self.demoted.iter().zip(demotion.by_tier) {
             let _ = total.buckets.fetch_add(held.buckets as u64, Ordering::Relaxed);
             let _ = total.bytes.fetch_add(held.bytes as u64, Ordering::Relaxed);
         }
-        let freed: usize = demoted.iter().map(|held| held.bytes).sum();
-        self.set_over_budget(freed < over);
-        freed > 0
+        true
     }
 
-    fn set_over_budget(&self, over: bool) {
-        self.plan.views.iter().for_each(|view| view.windows.set_over_budget(over));
+    fn identity_bytes(&self) -> usize {
+        let views = self.plan.views.iter();
+        views.map(|view| view.grouping.identities.read().heap_bytes()).sum()
     }
 
     /// What is held, read off counters.
     pub(crate) fn memory(&self) -> Memory {
         let mut windows = Footprint::default();
-        let mut identities = 0;
-        for view in &self.plan.views {
-            windows.add(view.windows.footprint());
-            identities += view.grouping.identities.read().heap_bytes();
-        }
-        Memory { windows, identities }
+        self.plan.views.iter().for_each(|view| windows.add(view.windows.footprint()));
+        Memory { windows, identities: self.identity_bytes() }
     }
 
     /// Buckets given up for the memory budget since the start, by tier, with its name.

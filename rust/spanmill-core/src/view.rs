@@ -295,23 +295,6 @@ impl View {
         })
     }
 
-    /// Position of the tenant among the dimensions.
-    pub(crate) fn tenant(&self) -> Option<usize> {
-        self.grouping.dimensions.iter().position(|dimension| *dimension == Dimension::Tenant)
-    }
-
-    /// Events whose series gave a value up, by dimension and by tenant, since the start.
-    pub(crate) fn overflown(&self) -> Events {
-        let identities = self.grouping.identities.read();
-        let tenant = self.tenant();
-        let live = identities.collapsed().iter().map(|&series| {
-            let tuple = identities.tuple(series);
-            let events = self.windows.events(series);
-            Collapsed { tuple, tenant: tenant.map(|position| tuple[position]), events }
-        });
-        self.overflow.lock().events(live)
-    }
-
     /// What the windows of an identity are kept for.
     ///
     /// An objective uses a series if the view has all that the objective measures (any
@@ -339,6 +322,23 @@ impl View {
             }
         }
         hasher.digest().cast_signed()
+    }
+
+    /// Position of the tenant among the dimensions.
+    pub(crate) fn tenant(&self) -> Option<usize> {
+        self.grouping.dimensions.iter().position(|dimension| *dimension == Dimension::Tenant)
+    }
+
+    /// Events whose series gave a value up, by dimension and by tenant, since the start.
+    pub(crate) fn overflown(&self) -> Events {
+        let identities = self.grouping.identities.read();
+        let tenant = self.tenant();
+        let live = identities.collapsed().iter().map(|&series| {
+            let tuple = identities.tuple(series);
+            let events = self.windows.events(series);
+            Collapsed { tuple, tenant: tenant.map(|position| tuple[position]), events }
+        });
+        self.overflow.lock().events(live)
     }
 }
 

@@ -121,7 +121,8 @@ impl Kept {
     }
 
     /// Second from which everything up to now is held without a hole.
-    pub(crate) fn start_s(&self, used: Use) -> i64 {
+    #[must_use]
+    pub fn start_s(&self, used: Use) -> i64 {
         let through_s = self.through_s();
         let mut start = through_s;
         for (tier, info) in TIERS.iter().enumerate() {

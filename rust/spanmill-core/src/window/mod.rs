@@ -5,6 +5,7 @@
 //! (`rings`, `sealed`). `seal` moves buckets on without holding up ingest, and
 //! `kept` says what is held, what to demote first, and so what can be answered.
 
+mod demotion;
 mod kept;
 mod late;
 mod open;
@@ -17,7 +18,7 @@ mod slice;
 mod store;
 mod visit;
 
-pub(crate) use kept::Holdings;
+pub use demotion::{Demotion, demote};
 pub use kept::{Held, Kept, Use};
 pub(crate) use seal::Leaf;
 pub(crate) use sealed::OneDigest;

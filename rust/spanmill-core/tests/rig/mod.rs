@@ -11,6 +11,7 @@ use spanmill_core::Engine;
 use spanmill_core::clock::ManualClock;
 use spanmill_core::config::Config;
 use spanmill_core::error::Error;
+use spanmill_core::window::SealSink;
 
 pub const SECOND_NS: i64 = 1_000_000_000;
 
@@ -30,12 +31,21 @@ impl Rig {
 
     /// The same, with a configuration that the caller changes.
     pub fn configured(now_s: i64, change: impl FnOnce(&mut Json)) -> Self {
-        Self::open(now_s, change).expect("a good config and a folder of its own")
+        Self::with_sink(now_s, change, None)
+    }
+
+    /// And with somewhere for sealed buckets to go.
+    pub fn with_sink(
+        now_s: i64,
+        change: impl FnOnce(&mut Json),
+        sink: Option<Box<dyn SealSink>>,
+    ) -> Self {
+        Self::open(now_s, change, sink).expect("a good config and a folder of its own")
     }
 
     /// Why a configuration that the caller changes is refused.
     pub fn refused(now_s: i64, change: impl FnOnce(&mut Json)) -> Error {
-        Self::open(now_s, change).map(|_| ()).expect_err("a bad config")
+        Self::open(now_s, change, None).map(|_| ()).expect_err("a bad config")
     }
 
     /// Its data folder.
@@ -48,7 +58,11 @@ impl Rig {
         self.config.clone()
     }
 
-    fn open(now_s: i64, change: impl FnOnce(&mut Json)) -> Result<Self, Error> {
+    fn open(
+        now_s: i64,
+        change: impl FnOnce(&mut Json),
+        sink: Option<Box<dyn SealSink>>,
+    ) -> Result<Self, Error> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("spanmill-rig-{}-{number}", std::process::id());
@@ -59,15 +73,16 @@ impl Rig {
             "window": {"lateness_s": 60.0, "future_skew_s": 5.0, "idle_s": 30.0},
             "views": [{"name": "requests", "where": [],
                 "dimensions": ["service", "model", "tenant"],
-                "measures": ["duration", "ttft", "output_tokens"], "distinct": [], "top": []}],
+                "measures": ["duration", "ttft", "output_tokens"],
+                "distinct": [], "top": []}],
             "objectives": [],
             "limits": {"series": 100_000, "tenant_series": 100_000, "groups": 100,
-                "dimension_values": 100_000, "dimension_bytes": 256, "sources": 100,
-                "request_bytes": 1 << 26, "companion_bytes": 1 << 26, "memory": 1_u64 << 31},
+                "dimension_values": 100_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
+                "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33},
         });
         change(&mut config);
         let config = Config::from_json(&config.to_string()).expect("a valid config");
-        let engine = Engine::open(&config, clock.clone())?;
+        let engine = Engine::open_with_sink(&config, clock.clone(), sink)?;
         Ok(Self { engine, clock, folder, config })
     }
 
@@ -103,21 +118,12 @@ pub struct Span<'a> {
 impl Span<'_> {
     fn encode(&self) -> Vec<u8> {
         let start_ns = self.end_ns - (self.ttft_s * 2.0 * SECOND_NS as f64) as i64;
-        let mut span = Vec::with_capacity(200);
-        field(1, &[7; 16], &mut span);
-        field(2, &[9; 8], &mut span);
-        for (tag, time) in [(7, start_ns), (8, self.end_ns)] {
-            span.push(tag << 3 | 1);
-            span.extend_from_slice(&time.to_le_bytes());
-        }
-        attribute("gen_ai.request.model", &text(self.model), 9, &mut span);
-        let mut double = vec![4 << 3 | 1];
-        double.extend_from_slice(&self.ttft_s.to_le_bytes());
-        attribute("gen_ai.response.time_to_first_chunk", &double, 9, &mut span);
-        let mut int = vec![3 << 3];
-        varint(self.output_tokens, &mut int);
-        attribute("gen_ai.usage.output_tokens", &int, 9, &mut span);
-        span
+        let attributes = [
+            ("gen_ai.request.model", text(self.model)),
+            ("gen_ai.response.time_to_first_chunk", double(self.ttft_s)),
+            ("gen_ai.usage.output_tokens", int(self.output_tokens)),
+        ];
+        span_with(start_ns, self.end_ns, &attributes)
     }
 }
 
@@ -129,14 +135,21 @@ pub fn request(tenant: &str, spans: &[Span<'_>]) -> Vec<u8> {
 
 /// A span with these attributes, of text, that lasted a second.
 pub fn span_of(end_ns: i64, attributes: &[(&str, &str)]) -> Vec<u8> {
+    let encoded: Vec<(&str, Vec<u8>)> =
+        attributes.iter().map(|(key, value)| (*key, text(value))).collect();
+    span_with(end_ns - SECOND_NS, end_ns, &encoded)
+}
+
+/// A span with these encoded attributes.
+pub fn span_with(start_ns: i64, end_ns: i64, attributes: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut span = Vec::with_capacity(200);
     field(1, &[7; 16], &mut span);
     field(2, &[9; 8], &mut span);
-    for (tag, time) in [(7, end_ns - SECOND_NS), (8, end_ns)] {
+    for (tag, time) in [(7, start_ns), (8, end_ns)] {
         span.push(tag << 3 | 1);
         span.extend_from_slice(&time.to_le_bytes());
     }
-    attributes.iter().for_each(|(key, value)| attribute(key, &text(value), 9, &mut span));
+    attributes.iter().for_each(|(key, any)| attribute(key, any, 9, &mut span));
     span
 }
 
@@ -156,13 +169,25 @@ pub fn request_of(resource_attributes: &[(&str, &str)], spans: &[Vec<u8>]) -> Ve
     request
 }
 
-fn text(value: &str) -> Vec<u8> {
+pub fn text(value: &str) -> Vec<u8> {
     let mut any = Vec::new();
     field(1, value.as_bytes(), &mut any);
     any
 }
 
-fn attribute(key: &str, any: &[u8], number: u64, out: &mut Vec<u8>) {
+pub fn double(value: f64) -> Vec<u8> {
+    let mut any = vec![4 << 3 | 1];
+    any.extend_from_slice(&value.to_le_bytes());
+    any
+}
+
+pub fn int(value: u64) -> Vec<u8> {
+    let mut any = vec![3 << 3];
+    varint(value, &mut any);
+    any
+}
+
+pub fn attribute(key: &str, any: &[u8], number: u64, out: &mut Vec<u8>) {
     let mut pair = Vec::new();
     field(1, key.as_bytes(), &mut pair);
     field(2, any, &mut pair);
