@@ -21,7 +21,8 @@ impl Floats {
             return Ok(Self::One([one.value()]));
         }
         let borrowed = PyBuffer::get(values).ok();
-        if let Some(buffer) = borrowed.filter(|it| it.is_c_contiguous()) {
+        // The format as well: PyO3 takes float64 of the other byte order for its own.
+        if let Some(buffer) = borrowed.filter(|it| it.is_c_contiguous() && it.format() == c"d") {
             return Ok(Self::Many(buffer));
         }
         static ASARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
