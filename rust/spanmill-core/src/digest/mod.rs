@@ -20,6 +20,7 @@ mod compress;
 mod curve;
 mod error;
 pub mod foreign;
+mod gaps;
 mod histogram;
 pub(crate) mod key;
 mod live;
