@@ -2,13 +2,13 @@
 
 import array
 import tracemalloc
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 import spanmill
 from spanmill.errors import DigestError
@@ -32,7 +32,7 @@ from spanmill.errors import DigestError
     ],
     ids=lambda it: f"{type(it).__name__} {getattr(it, 'dtype', '')}",
 )
-def test_any_array_like_is_taken(values: Any) -> None:
+def test_any_array_like_is_taken(values: ArrayLike) -> None:
     """Numbers arrive the same from every container, dtype, byte order and stride."""
     digest = spanmill.Digest()
 
@@ -41,7 +41,7 @@ def test_any_array_like_is_taken(values: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [2.5, np.float64(2.5), np.float32(2.5), np.array(2.5)])
-def test_a_number_is_taken(value: Any) -> None:
+def test_a_number_is_taken(value: ArrayLike) -> None:
     """One number is added as one value, whatever holds it."""
     digest = spanmill.Digest()
     digest.add(value)
@@ -50,7 +50,7 @@ def test_a_number_is_taken(value: Any) -> None:
 
 
 @pytest.mark.parametrize("values", [[], np.array([]), np.empty((0, 3))])
-def test_nothing_is_taken_as_nothing(values: Any) -> None:
+def test_nothing_is_taken_as_nothing(values: ArrayLike) -> None:
     """An empty array adds nothing."""
     digest = spanmill.Digest()
 
@@ -70,7 +70,7 @@ def test_a_matrix_is_its_values() -> None:
 
 
 @pytest.mark.parametrize("values", ["1.5", ["1.5"], 1j, None, [None], [1, "x"], {"a": 1}, b"12"])
-def test_what_is_no_number_is_refused(values: Any) -> None:
+def test_what_is_no_number_is_refused(values: ArrayLike) -> None:
     """Text, complex numbers and objects are a TypeError, not numbers by chance; none is added."""
     digest = spanmill.Digest()
 
@@ -153,7 +153,7 @@ def test_weights_reach_a_trillion() -> None:
         (1, "2 values came with 1 weights"),
     ],
 )
-def test_a_wrong_weight_adds_nothing(weights: Any, said: str) -> None:
+def test_a_wrong_weight_adds_nothing(weights: ArrayLike, said: str) -> None:
     """Weights that are not whole, in range and as many as the values say so; nothing is added."""
     digest = spanmill.Digest()
     digest.add([7.0])

@@ -1,6 +1,7 @@
 """Digests as Arrow columns, and as other engines' bytes, without those engines."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -53,7 +54,7 @@ def test_digests_are_one_column() -> None:
     first.validate(full=True)
 
 
-def test_a_column_outlives_its_digests(tmp_path: Any) -> None:
+def test_a_column_outlives_its_digests(tmp_path: Path) -> None:
     """What Arrow was given stays after digests and column are gone, and reaches Parquet."""
     column = spanmill.Digest.column(digest_of(n) for n in (100, 20_000))
     table = pa.table({"d": pa.array(column)})
