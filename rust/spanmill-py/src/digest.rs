@@ -159,12 +159,12 @@ impl Digest {
 
     #[getter]
     fn count(&self, py: Python<'_>) -> u64 {
-        self.answers(py).digest().count()
+        self.live(py).count()
     }
 
     #[getter]
     fn refused(&self, py: Python<'_>) -> u64 {
-        self.answers(py).digest().refused()
+        self.live(py).refused()
     }
 
     #[getter]

@@ -52,6 +52,22 @@ impl LiveDigest {
         self.max_bytes
     }
 
+    /// How many values were added; does not build the answers.
+    pub fn count(&mut self) -> u64 {
+        match &self.builder {
+            Some(builder) => builder.count(),
+            None => self.answers().digest().count(),
+        }
+    }
+
+    /// How many values were refused; does not build the answers.
+    pub fn refused(&mut self) -> u64 {
+        match &self.builder {
+            Some(builder) => builder.refused(),
+            None => self.answers().digest().refused(),
+        }
+    }
+
     /// Bytes held outside the struct itself.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
