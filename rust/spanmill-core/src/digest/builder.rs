@@ -3,6 +3,7 @@
 use super::compress::{FINE_GAP, Item, compress};
 use super::error::DigestError;
 use super::key::Transform;
+use super::merge::Merger;
 use super::sealed::{Body, Digest};
 use super::sum::CHUNK;
 use super::totals::Totals;
@@ -151,6 +152,32 @@ impl Builder {
                 centroids.iter().for_each(|item| working.add_item(item));
             }
             (Body::Centroids(_), Tier::Exact(_)) => unreachable!("the exact tier was left"),
+        }
+        Ok(())
+    }
+
+    /// Add what several digests hold, in one pass: what is built does not depend on their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`merge`](Self::merge), of any one of them: nothing was added.
+    pub fn merge_all(&mut self, others: &[&Digest]) -> Result<(), DigestError> {
+        if let Some(other) = others.iter().find(|other| other.transform != self.transform) {
+            let (mine, theirs) = (self.transform.name(), other.transform.name());
+            return Err(DigestError::Transforms { mine, theirs });
+        }
+        let more = others.iter().fold(0, |sum: u64, other| sum.saturating_add(other.count()));
+        self.totals.check_room(more)?;
+        let mut merger = Merger::new(self.transform);
+        others.iter().for_each(|other| merger.push(other));
+        self.totals.merge(merger.totals());
+        if !others.iter().all(|other| other.is_exact()) {
+            self.leave_exact();
+        }
+        self.make_room();
+        match &mut self.tier {
+            Tier::Exact(exact) => exact.extend(merger.into_values()),
+            Tier::Working(working) => working.add_sorted(merger.into_items()),
         }
         Ok(())
     }

@@ -153,6 +153,32 @@ impl Merger {
         items.into_iter().for_each(|item| self.push_item(item));
     }
 
+    /// Totals of everything taken in.
+    pub(super) fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Everything taken in, where all of it was exact.
+    pub(super) fn into_values(self) -> Vec<f64> {
+        debug_assert!(self.words.is_empty() && self.large.is_empty(), "a part was not exact");
+        self.values
+    }
+
+    /// Everything taken in, sorted but not compressed.
+    pub(super) fn into_items(mut self) -> Vec<Item> {
+        self.fold_histogram();
+        let Self { transform, values, mut words, mut large, .. } = self;
+        words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
+        radix::sort(&mut words, &mut Vec::new(), word_place);
+        radix::settle_runs(&mut words, word_place);
+        let mut items: Vec<Item> = words.into_iter().map(word_item).collect();
+        if !large.is_empty() {
+            items.append(&mut large);
+            items.sort_unstable();
+        }
+        items
+    }
+
     /// The digest of everything taken in.
     #[must_use]
     pub fn finish(mut self) -> Digest {

@@ -68,6 +68,16 @@ impl Working {
         }
     }
 
+    /// Add many items at once.
+    pub(super) fn add_sorted(&mut self, items: Vec<Item>) {
+        if items.is_empty() {
+            return;
+        }
+        self.items.extend(items);
+        self.flush();
+        self.items.shrink_to(ITEMS);
+    }
+
     /// Everything held, sorted.
     pub(super) fn settled(&mut self) -> &[Item] {
         if !(self.buffer.is_empty() && self.items.is_empty()) {
