@@ -5,7 +5,8 @@
 //! compresses it to centroids ([`Digest`]) sized by a scale function
 //! ([`scale`]); quantiles are read off a monotone cubic through the centroids
 //! ([`curve`]). The content of a sealed digest depends on the multiset alone:
-//! not on batches, threads or arrival order.
+//! not on batches, threads or arrival order. A [`Builder`] instead takes any
+//! number of values in bounded memory, finer than a histogram.
 //!
 //! What it cannot promise: a t-digest has no worst-case rank bound. Inputs
 //! chosen against it can push the error past the stated estimate.
@@ -13,14 +14,24 @@
 //! Source: T. Dunning, O. Ertl, "Computing extremely accurate quantiles using
 //! t-digests" (2019); log-domain keys and cubic interpolation are ours.
 
+mod builder;
+mod bytes;
 mod compress;
 mod curve;
+mod error;
 mod histogram;
 pub(crate) mod key;
+mod merge;
 mod open;
 mod scale;
 mod sealed;
+mod sum;
+mod totals;
 
+pub use builder::Builder;
 pub use compress::CENTROIDS;
+pub use error::DigestError;
+pub use key::Transform;
+pub use merge::Merger;
 pub use open::{OpenDigest, holds};
-pub use sealed::{Centroid, Digest, Quantile};
+pub use sealed::{Centroid, Digest, Foreign, Quantile, Reader};

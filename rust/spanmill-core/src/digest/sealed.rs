@@ -1,15 +1,18 @@
 //! A sealed digest: immutable, shared, mergeable.
 
-use super::compress::{CENTROIDS, Item, compress};
-use super::curve::Curve;
-use super::key;
-use super::open::{EXACT_MAX, NANO};
+use super::compress::Item;
+use super::curve::{Curve, Place};
+use super::error::DigestError;
+use super::key::Transform;
+use super::merge::{EXACT_MERGE_MAX, Merger};
+use super::open::EXACT_MAX;
+use super::sum::Sum;
+use super::totals::Totals;
 
-/// Merged answers stay exact up to this many values when every part was.
-const EXACT_MERGE_MAX: usize = 4096;
-
-const PURE: u32 = 1 << 31;
-const ESCAPED: u32 = 1 << 30;
+const PURE: u64 = 1 << 31;
+const ESCAPED: u64 = 1 << 30;
+/// First weight that does not fit into a centroid's word.
+const WORD_WEIGHT_MAX: u64 = ESCAPED - 1;
 
 /// Mean value and weight of one centroid, as other engines store it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,103 +32,214 @@ pub struct Quantile {
     pub rank_error: f64,
 }
 
+/// What another library's digest says of a distribution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Foreign {
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+    /// Sum of the values, where the layout carries one.
+    pub sum: Option<f64>,
+    /// In any order.
+    pub centroids: Vec<Centroid>,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Body {
     /// Sorted values as they came.
     Exact(Box<[f64]>),
-    /// 8 B a centroid: mean key, and weight with a pure bit; weights of 2^30 and
-    /// up are escaped into `large`.
-    Centroids { keys: Box<[i32]>, weights: Box<[u32]>, large: Box<[u64]> },
+    /// 8 B a centroid.
+    Centroids(Centroids),
 }
 
-impl Body {
+/// Centroids by key: a word holds key, purity and weight, and sorts as its key does.
+///
+/// Weights of 2^30 and up are escaped into `large`, in order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Centroids {
+    words: Box<[u64]>,
+    large: Box<[u64]>,
+}
+
+/// A word for a weight below 2^30.
+pub(super) fn word(key: i32, weight: u64, pure: bool) -> u64 {
+    let place = u64::from(key.cast_unsigned() ^ 1 << 31);
+    place << 32 | if pure { PURE } else { 0 } | weight
+}
+
+/// The key of a word.
+pub(super) fn word_key(word: u64) -> i32 {
+    ((word >> 32) as u32 ^ 1 << 31).cast_signed()
+}
+
+impl Centroids {
     pub(super) fn from_items(items: &[Item]) -> Self {
         let mut large = Vec::new();
-        let weights = items
+        let words = items
             .iter()
             .map(|item| {
-                let pure = if item.pure { PURE } else { 0 };
-                pure | u32::try_from(item.weight).ok().filter(|w| *w < ESCAPED).unwrap_or_else(
-                    || {
-                        large.push(item.weight);
-                        ESCAPED | (large.len() as u32 - 1)
-                    },
-                )
+                let low = if item.weight <= WORD_WEIGHT_MAX {
+                    item.weight
+                } else {
+                    large.push(item.weight);
+                    ESCAPED | (large.len() as u64 - 1)
+                };
+                word(item.key, low, item.pure)
             })
             .collect();
-        let keys = items.iter().map(|item| item.key).collect();
-        Self::Centroids { keys, weights, large: large.into() }
+        Self { words, large: large.into() }
     }
 
-    fn push_items(&self, out: &mut Vec<Item>) {
-        match self {
-            Self::Exact(values) => {
-                out.extend(values.iter().map(|&v| Item::tie(key::of(v), 1)));
-            }
-            Self::Centroids { keys, weights, large } => {
-                out.extend(keys.iter().zip(weights).map(|(&key, &word)| {
-                    let low = word & !(PURE | ESCAPED);
-                    let weight =
-                        if word & ESCAPED == 0 { u64::from(low) } else { large[low as usize] };
-                    Item { key, spread: 0, pure: word & PURE != 0, weight }
-                }));
-            }
-        }
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Item> + Clone {
+        self.words.iter().map(|&word| {
+            let low = word & (ESCAPED - 1);
+            let weight = if word & ESCAPED == 0 { low } else { self.large[low as usize] };
+            Item { key: word_key(word), spread: 0, pure: word & PURE != 0, weight }
+        })
     }
 }
 
 /// The distribution of one series, measure and stretch of event time.
-///
-/// `min` and `max` are infinite the wrong way round while `count` is 0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Digest {
-    count: u64,
-    sum_nano: i128,
-    min: f64,
-    max: f64,
+    pub(super) transform: Transform,
+    pub(super) totals: Totals,
     /// Values of the heaviest histogram bin, whose ranks were forgotten; parts add up.
-    heaviest_bin: u64,
-    body: Body,
+    pub(super) heaviest_bin: u64,
+    pub(super) body: Body,
 }
 
 impl Default for Digest {
     fn default() -> Self {
-        Self::new(0, 0, f64::INFINITY, f64::NEG_INFINITY, Body::Exact(Box::default()))
+        Self::empty(Transform::Standard)
     }
 }
 
 impl Digest {
-    pub(super) fn new(count: u64, sum_nano: i128, min: f64, max: f64, body: Body) -> Self {
-        Self { count, sum_nano, min, max, heaviest_bin: 0, body }
+    /// A digest of no values.
+    #[must_use]
+    pub fn empty(transform: Transform) -> Self {
+        Self::exact(transform, Totals::new(transform), Vec::new())
     }
 
-    /// Say that a histogram held the values.
-    pub(super) fn with_bins(self, heaviest_bin: u64) -> Self {
-        Self { heaviest_bin, ..self }
+    /// From values in any order, all of them in `totals`.
+    pub(super) fn exact(transform: Transform, totals: Totals, mut values: Vec<f64>) -> Self {
+        values.sort_unstable_by(f64::total_cmp);
+        Self { transform, totals, heaviest_bin: 0, body: Body::Exact(values.into()) }
+    }
+
+    /// From sorted centroids; `heaviest_bin` is 0 where no histogram held the values.
+    pub(super) fn compressed(
+        transform: Transform,
+        totals: Totals,
+        heaviest_bin: u64,
+        items: &[Item],
+    ) -> Self {
+        let body = Body::Centroids(Centroids::from_items(items));
+        Self { transform, totals, heaviest_bin, body }
+    }
+
+    /// From another library's centroids.
+    ///
+    /// Means become keys; a centroid of weight 1 is taken for the value itself. The sum
+    /// is not exact, and estimated from the centroids where none was told.
+    ///
+    /// # Errors
+    ///
+    /// A mean or extreme that is not a number or off the standard axis, a weight of 0,
+    /// extremes that do not enclose the means, or more than 10^18 values.
+    pub fn from_centroids(foreign: Foreign) -> Result<Self, DigestError> {
+        let transform = Transform::Standard;
+        let Foreign { min, max, sum, mut centroids } = foreign;
+        if centroids.is_empty() {
+            return Ok(Self::empty(transform));
+        }
+        let mut totals = Totals::new(transform);
+        for (place, centroid) in centroids.iter().enumerate() {
+            let refuse =
+                |reason| Err(DigestError::Centroid { place, centroids: centroids.len(), reason });
+            if !transform.holds(centroid.mean) {
+                return refuse("the mean is not a number between 2^-64 and 2^64 in size");
+            }
+            if centroid.weight == 0 {
+                return refuse("the weight is 0");
+            }
+            totals.check_room(centroid.weight)?;
+            totals.add_weighted(centroid.mean, centroid.weight);
+        }
+        centroids.sort_by(|a, b| a.mean.total_cmp(&b.mean).then(a.weight.cmp(&b.weight)));
+        let (low, high) = (totals.min, totals.max);
+        if !(transform.holds(min) && transform.holds(max) && min <= low && high <= max) {
+            return Err(DigestError::Extremes { min, max, low, high });
+        }
+        (totals.min, totals.max) = (min, max);
+        if let Some(told) = sum.filter(|sum| sum.is_finite()) {
+            totals.sum = Sum::nano();
+            totals.sum.add_weighted(told, 1);
+        }
+        totals.sum = totals.sum.estimated();
+        Ok(Self::of_foreign(transform, totals, &centroids))
+    }
+
+    fn of_foreign(transform: Transform, totals: Totals, centroids: &[Centroid]) -> Self {
+        let ends = (centroids[0].mean, centroids[centroids.len() - 1].mean);
+        if centroids.iter().all(|it| it.weight == 1) && ends == (totals.min, totals.max) {
+            let values = centroids.iter().map(|centroid| centroid.mean).collect();
+            return Self::exact(transform, totals, values);
+        }
+        let item = |centroid: &Centroid| Item {
+            key: transform.key(centroid.mean),
+            spread: 0,
+            pure: centroid.weight == 1,
+            weight: centroid.weight,
+        };
+        let items: Vec<Item> = centroids.iter().map(item).collect();
+        Self::compressed(transform, totals, 0, &items)
+    }
+
+    /// The axis its keys lie on.
+    #[must_use]
+    pub fn transform(&self) -> Transform {
+        self.transform
     }
 
     /// How many values.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.count
+        self.totals.count
     }
 
-    /// Sum of the values, exact to a nano-unit each.
+    /// How many values were refused: not a number, infinite, or off the axis.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.totals.refused
+    }
+
+    /// Sum of the values: to a nano-unit each on the standard axis, to the last bit on
+    /// the wide one; infinite where it passes f64.
     #[must_use]
     pub fn sum(&self) -> f64 {
-        self.sum_nano as f64 / NANO
+        self.totals.sum.value()
+    }
+
+    /// Whether the sum was added up from the values, without overflow: not told by a foreign
+    /// digest nor estimated from its centroids.
+    #[must_use]
+    pub fn sum_is_exact(&self) -> bool {
+        self.totals.sum.is_exact()
     }
 
     /// Smallest value; `None` while empty.
     #[must_use]
     pub fn min(&self) -> Option<f64> {
-        (self.count > 0).then_some(self.min)
+        (self.count() > 0).then_some(self.totals.min)
     }
 
     /// Largest value; `None` while empty.
     #[must_use]
     pub fn max(&self) -> Option<f64> {
-        (self.count > 0).then_some(self.max)
+        (self.count() > 0).then_some(self.totals.max)
     }
 
     /// Whether every quantile is one of the values that went in.
@@ -137,39 +251,31 @@ impl Digest {
     /// Bytes held outside the struct itself.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        match &self.body {
+        let body = match &self.body {
             Body::Exact(values) => values.len() * 8,
-            Body::Centroids { keys, large, .. } => keys.len() * 8 + large.len() * 8,
-        }
+            Body::Centroids(centroids) => (centroids.words.len() + centroids.large.len()) * 8,
+        };
+        body + self.totals.sum.heap_bytes()
     }
 
     /// Centroids in order, means clamped to the true minimum and maximum.
     pub fn centroids(&self) -> impl Iterator<Item = Centroid> {
-        let items = match &self.body {
-            Body::Exact(values) => {
-                values.iter().map(|&mean| Centroid { mean, weight: 1 }).collect::<Vec<_>>()
-            }
-            Body::Centroids { .. } => self
-                .items()
-                .iter()
-                .map(|item| Centroid {
-                    mean: key::value(f64::from(item.key)).clamp(self.min, self.max),
-                    weight: item.weight,
-                })
-                .collect(),
+        let (exact, centroids) = match &self.body {
+            Body::Exact(values) => (Some(values), None),
+            Body::Centroids(centroids) => (None, Some(centroids)),
         };
-        items.into_iter()
+        let values = exact.into_iter().flatten().map(|&mean| Centroid { mean, weight: 1 });
+        let means = centroids.into_iter().flat_map(Centroids::iter).map(|item| Centroid {
+            mean: self.transform.value(item.key, 0.0).clamp(self.totals.min, self.totals.max),
+            weight: item.weight,
+        });
+        values.chain(means)
     }
 
-    fn items(&self) -> Vec<Item> {
-        let mut items = Vec::new();
-        self.body.push_items(&mut items);
-        items
-    }
-
-    /// Merge parts into a digest to store, of at most about [`CENTROIDS`] centroids.
+    /// Merge parts into a digest to store, of at most [`CENTROIDS`](super::CENTROIDS) centroids.
     ///
-    /// The result depends on the parts as a multiset, not on their order.
+    /// The result depends on the parts as a multiset, not on their order. It is wide
+    /// where one of the parts is.
     #[must_use]
     pub fn merge<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
         Self::merge_to(parts, EXACT_MAX)
@@ -185,58 +291,130 @@ impl Digest {
     }
 
     fn merge_to<'a>(parts: impl IntoIterator<Item = &'a Self>, exact_max: usize) -> Self {
-        let mut merged = Self::default();
-        let mut values = Vec::new();
-        let mut items = Vec::new();
-        for part in parts {
-            merged.count += part.count;
-            merged.sum_nano += part.sum_nano;
-            merged.min = merged.min.min(part.min);
-            merged.max = merged.max.max(part.max);
-            merged.heaviest_bin += part.heaviest_bin;
-            match &part.body {
-                Body::Exact(exact) => values.extend_from_slice(exact),
-                centroids @ Body::Centroids { .. } => centroids.push_items(&mut items),
-            }
-        }
-        values.sort_unstable_by(f64::total_cmp);
-        let exact = Body::Exact(values.into());
-        if items.is_empty() && merged.count <= exact_max as u64 {
-            return Self { body: exact, ..merged };
-        }
-        exact.push_items(&mut items);
-        items.sort_unstable();
-        Self { body: Body::from_items(&compress(items, merged.count, CENTROIDS)), ..merged }
+        let mut merger = Merger::new(Transform::Standard).exact_to(exact_max);
+        parts.into_iter().for_each(|part| merger.push(part));
+        merger.finish()
     }
 
-    /// Values at ranks `qs` in [0, 1], in the order asked; `None` while empty.
-    ///
-    /// Exact tiers return the smallest value whose share of values at or below
-    /// it reaches q. Others read a monotone cubic through the centroids.
+    /// The digest, ready to be read many times; `None` while empty.
+    #[must_use]
+    pub fn reader(&self) -> Option<Reader> {
+        let Totals { count, min, max, .. } = self.totals;
+        let shape = match &self.body {
+            _ if count == 0 => return None,
+            Body::Exact(values) => Shape::Exact(values.clone()),
+            Body::Centroids(centroids) => {
+                let ends = (self.transform.key(min), self.transform.key(max));
+                Shape::Curve(Curve::new(centroids.iter(), count, self.heaviest_bin, ends))
+            }
+        };
+        Some(Reader { transform: self.transform, min, max, shape })
+    }
+
+    /// Values at ranks `qs`, in the order asked; `None` while empty. See [`Reader::quantile`].
     #[must_use]
     pub fn quantiles(&self, qs: &[f64]) -> Option<Vec<Quantile>> {
-        if self.count == 0 {
-            return None;
-        }
-        if let Body::Exact(values) = &self.body {
-            let at = |q: f64| {
-                let place = (q * values.len() as f64).ceil() as usize;
-                Quantile { value: values[place.clamp(1, values.len()) - 1], rank_error: 0.0 }
-            };
-            return Some(qs.iter().map(|&q| at(q)).collect());
-        }
-        let curve = Curve::new(&self.items(), self.count, self.heaviest_bin);
-        let at = |q: f64| {
-            let (key, rank_error) = curve.at(q);
-            let value = if q <= 0.0 {
-                self.min
-            } else if q >= 1.0 {
-                self.max
-            } else {
-                key::value(key)
-            };
-            Quantile { value: value.clamp(self.min, self.max), rank_error }
-        };
-        Some(qs.iter().map(|&q| at(q)).collect())
+        Some(self.reader()?.quantiles(qs))
     }
+
+    /// A value near rank `q` that the data has; `None` while empty. See [`Reader::discrete`].
+    #[must_use]
+    pub fn quantile_discrete(&self, q: f64) -> Option<f64> {
+        Some(self.reader()?.discrete(q))
+    }
+
+    /// Shares of the values at or below each of `xs`; `None` while empty. See [`Reader::cdf`].
+    #[must_use]
+    pub fn cdf(&self, xs: &[f64]) -> Option<Vec<f64>> {
+        let reader = self.reader()?;
+        Some(xs.iter().map(|&x| reader.cdf(x)).collect())
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Shape {
+    Exact(Box<[f64]>),
+    Curve(Curve),
+}
+
+/// A digest that is not empty, its curve built once.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    transform: Transform,
+    min: f64,
+    max: f64,
+    shape: Shape,
+}
+
+impl Reader {
+    /// Value at rank `q`, held within [0, 1].
+    ///
+    /// Exact digests return the smallest value whose share of values at or below
+    /// it reaches q. Others read a monotone cubic through the centroids.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Quantile {
+        let curve = match &self.shape {
+            Shape::Exact(values) => {
+                return Quantile { value: value_at(values, q), rank_error: 0.0 };
+            }
+            Shape::Curve(curve) => curve,
+        };
+        let (place, rank_error) = curve.at(q.clamp(0.0, 1.0));
+        let value = if q <= 0.0 {
+            self.min
+        } else if q >= 1.0 {
+            self.max
+        } else {
+            self.value(curve, place)
+        };
+        Quantile { value, rank_error }
+    }
+
+    /// Values at ranks `qs`, in the order asked.
+    #[must_use]
+    pub fn quantiles(&self, qs: &[f64]) -> Vec<Quantile> {
+        qs.iter().map(|&q| self.quantile(q)).collect()
+    }
+
+    /// Never a value from inside a gap: the tie at rank `⌈q · count⌉`, or the mean of
+    /// the centroid that holds it.
+    #[must_use]
+    pub fn discrete(&self, q: f64) -> f64 {
+        match &self.shape {
+            Shape::Exact(values) => value_at(values, q),
+            Shape::Curve(curve) => self.value(curve, (curve.holds(q), 0.0)),
+        }
+    }
+
+    /// Share of the values at or below `x`, in [0, 1]; NaN for NaN.
+    ///
+    /// The inverse of [`quantile`](Self::quantile) on the same curve. A tie's whole
+    /// weight is at or below every value that shares its key.
+    #[must_use]
+    pub fn cdf(&self, x: f64) -> f64 {
+        match &self.shape {
+            _ if x.is_nan() => f64::NAN,
+            Shape::Exact(values) => {
+                values.partition_point(|&value| value <= x) as f64 / values.len() as f64
+            }
+            _ if x < self.min => 0.0,
+            _ if x >= self.max => 1.0,
+            Shape::Curve(curve) => curve.share(self.transform.place(x)),
+        }
+    }
+
+    /// The value at a place, which at either end is the very extreme.
+    fn value(&self, curve: &Curve, place: Place) -> f64 {
+        match curve.is_end(place) {
+            (true, _) => self.min,
+            (_, true) => self.max,
+            _ => self.transform.value(place.0, place.1).clamp(self.min, self.max),
+        }
+    }
+}
+
+/// The smallest of sorted values whose share of values at or below it reaches q.
+fn value_at(values: &[f64], q: f64) -> f64 {
+    let place = (q * values.len() as f64).ceil() as usize;
+    values[place.clamp(1, values.len()) - 1]
 }
