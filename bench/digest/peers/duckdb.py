@@ -27,8 +27,8 @@ class _Engine:
 
     def ask(self, table: pa.Table, query: str) -> Any:
         self.connection.register("given", table)
-        row = self.connection.execute(query).fetchone()
-        return row[0] if row else None
+        ((found,),) = self.connection.execute(query).fetchall()
+        return found
 
 
 _ENGINE: Final = _Engine()

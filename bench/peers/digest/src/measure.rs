@@ -81,6 +81,7 @@ fn list<S: Sketch>() -> Value {
         "default": S::DEFAULT,
         "weighted": S::WEIGHTED,
         "batch_min": S::BATCH_MIN,
+        "same_for_every_batch": S::SAME_FOR_EVERY_BATCH,
     })
 }
 

@@ -15,6 +15,8 @@ pub(crate) trait Sketch: Sized {
     const WEIGHTED: bool = false;
     /// Smallest batch that its interface is made for.
     const BATCH_MIN: usize = 1;
+    /// Whether it takes one value at a time, so that batches change nothing.
+    const SAME_FOR_EVERY_BATCH: bool = false;
 
     /// Parameters worth trying; later ones make larger digests.
     fn parameters() -> Vec<f64>;

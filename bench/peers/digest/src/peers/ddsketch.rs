@@ -19,6 +19,7 @@ impl sketch::Sketch for Sketch {
     const PARAMETER: &'static str = "relative accuracy";
     const DEFAULT: f64 = 0.01;
     const WEIGHTED: bool = true;
+    const SAME_FOR_EVERY_BATCH: bool = true;
 
     fn parameters() -> Vec<f64> {
         // From 50 % to 0.01 % in steps of a twentieth.

@@ -31,6 +31,7 @@ impl Sketch for Histogram {
     // None of its own: the number of its documentation's examples.
     const DEFAULT: f64 = 3.0;
     const WEIGHTED: bool = true;
+    const SAME_FOR_EVERY_BATCH: bool = true;
 
     fn parameters() -> Vec<f64> {
         (0..=5).map(f64::from).collect()
