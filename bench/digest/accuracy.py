@@ -84,23 +84,22 @@ class Task:
     binary: Path
 
 
-def run(
-    tasks: Sequence[Task], workers: int, report: Callable[[Task, int, int], None]
-) -> list[Figure]:
-    """Measure all tasks; `report` is called as each ends with how many have, and of how many."""
+Report = Callable[[str], None]
+"""Takes a line of progress."""
+
+
+def run(tasks: Sequence[Task], report: Report) -> list[Figure]:
+    """Measure all tasks, one worker a core; `report` hears of each that ends."""
     figures: dict[int, list[Figure]] = {}
+    workers = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         pending = {pool.submit(_task, task): place for place, task in enumerate(tasks)}
         for done, future in enumerate(as_completed(pending), 1):
             place = pending[future]
             figures[place] = future.result()
-            report(tasks[place], done, len(tasks))
+            task = tasks[place]
+            report(f"accuracy {done} of {len(tasks)}: {task.stream}, {task.n:,} values")
     return [figure for place in sorted(figures) for figure in figures[place]]
-
-
-def workers() -> int:
-    """Give one worker a core."""
-    return len(os.sched_getaffinity(0))
 
 
 def _task(task: Task) -> list[Figure]:
@@ -155,9 +154,7 @@ def _figures(
             yield _judged(contender, task, (DEFAULT, batch, facts.default), answer, truth)
 
 
-def _figure(
-    contender: Contender, task: Task, sizing: str, batch: int, *, problem: str
-) -> Figure:
+def _figure(contender: Contender, task: Task, sizing: str, batch: int, *, problem: str) -> Figure:
     facts = contender.facts
     return Figure(
         task.stream, task.n, task.seed, facts.name, facts.language, sizing, batch, problem=problem
@@ -193,8 +190,3 @@ def _judged(
         grid_at=GRID[worst],
         value_error=float(np.nanmax(off)) if np.isfinite(off).any() else float("nan"),
     )
-
-
-def over(figure: Figure) -> bool:
-    """Say whether a figure's digest is larger than ours may be."""
-    return figure.bytes > BYTES

@@ -121,9 +121,7 @@ class Contender(Protocol):
     def facts(self) -> Facts:
         """Name, version and abilities."""
 
-    def answer(
-        self, held: Held, parameter: float, batch: int, ranks: Sequence[float]
-    ) -> Answer:
+    def answer(self, held: Held, parameter: float, batch: int, ranks: Sequence[float]) -> Answer:
         """Build a digest of the stream, added `batch` values at once, and read it."""
 
     def insert_ns(self, held: Held, parameter: float, batch: int, values: int) -> float:

@@ -52,18 +52,14 @@ class Peer:
     combine: Callable[[Sequence[Sketch], float], Sketch]
     """Makes one sketch of many, by the best means that the peer has."""
 
-    def answer(
-        self, held: Held, parameter: float, batch: int, ranks: Sequence[float]
-    ) -> Answer:
+    def answer(self, held: Held, parameter: float, batch: int, ranks: Sequence[float]) -> Answer:
         """Build a digest of the stream, added `batch` values at once, and read it."""
         try:
             return self._answer(held, parameter, batch, ranks)
         except Exception as error:  # noqa: BLE001 - what a peer raises is a figure of the bench
             raise ContenderError(f"{type(error).__name__}: {error}") from error
 
-    def _answer(
-        self, held: Held, parameter: float, batch: int, ranks: Sequence[float]
-    ) -> Answer:
+    def _answer(self, held: Held, parameter: float, batch: int, ranks: Sequence[float]) -> Answer:
         sketch = self.new(parameter)
         if held.weights is not None:
             for values, weights in zip(

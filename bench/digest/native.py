@@ -156,9 +156,7 @@ class RustContender:
             **what,
         )
 
-    def answer(
-        self, held: Held, parameter: float, batch: int, ranks: Sequence[float]
-    ) -> Answer:
+    def answer(self, held: Held, parameter: float, batch: int, ranks: Sequence[float]) -> Answer:
         """Build a digest of the stream, added `batch` values at once, and read it."""
         weights = None if held.weights_path is None else str(held.weights_path)
         found = self._ask(
@@ -176,9 +174,7 @@ class RustContender:
     ) -> Merged:
         """Time merging digests of `parts` consecutive parts of the stream."""
         found = self._ask("merge", held, parameter, parts=parts, each=each, ranks=list(ranks))
-        return Merged(
-            found["us"], found["part_bytes"], found["bytes"], as_floats(found["values"])
-        )
+        return Merged(found["us"], found["part_bytes"], found["bytes"], as_floats(found["values"]))
 
     def query_ns(self, held: Held, parameter: float, ranks: Sequence[float]) -> float:
         """Time reading all `ranks` from one digest of the stream; nanoseconds."""

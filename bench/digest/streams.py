@@ -134,7 +134,7 @@ def _repetitive(rng: Generator, n: int) -> Floats:
 def _nested(rng: Generator, n: int) -> Floats:
     """Each of sixty stretches falls into the middle half of the one before."""
     stretch = np.arange(n) * 60 // n
-    return 3 + (rng.random(n) - 0.5) * 2.0**-stretch.astype(np.float64)
+    return 3 + (rng.random(n) - 0.5) * 2.0 ** -stretch.astype(np.float64)
 
 
 def _cormode(rng: Generator, n: int) -> Floats:

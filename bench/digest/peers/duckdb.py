@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import pyarrow as pa
@@ -25,44 +25,44 @@ class _Engine:
     def __init__(self) -> None:
         self.connection = duckdb.connect(config={"threads": 1})
 
-    def ask(self, table: pa.Table, query: str) -> Any:
+    def ask(self, table: pa.Table, query: str) -> pa.Table:
         self.connection.register("given", table)
-        ((found,),) = self.connection.execute(query).fetchall()
-        return found
+        return self.connection.sql(query).to_arrow_table()
 
 
 _ENGINE: Final = _Engine()
 
 
 class _State(Sketch):
-    def __init__(self, state: Any = None) -> None:
+    def __init__(self, state: pa.Table | None = None) -> None:
         self.state = state
         self.add = self._add
 
     def _add(self, values: Floats) -> None:
-        table = pa.table({"value": values})
-        self.state = _ENGINE.ask(table, "select approx_quantile(value, 0.5) export_state from given")
+        query = "select approx_quantile(value, 0.5) export_state as state from given"
+        self.state = _ENGINE.ask(pa.table({"value": values}), query)
 
     def quantiles(self, ranks: Sequence[float]) -> list[float]:
         asked = ", ".join(map(repr, ranks))
-        found: list[float] = _ENGINE.ask(
-            pa.table({"state": [self.state]}),
+        found = _ENGINE.ask(
+            self.state,
             "select finalize(to_aggregate_state(state, 'approx_quantile', ['DOUBLE', 'FLOAT[]'], "
-            f"[NULL, [{asked}]])) from given",
+            f"[NULL, [{asked}]])) as found from given",
         )
-        return found
+        values: list[float] = found["found"][0].as_py()
+        return values
 
     def nbytes(self) -> int:
-        return _HEADER_BYTES + _CENTROID_BYTES * len(self.state["centroids"])
+        centroids = self.state["state"].combine_chunks().field("centroids")
+        return _HEADER_BYTES + _CENTROID_BYTES * len(centroids.flatten())
 
 
 def _combine(parts: Sequence[Sketch], _parameter: float) -> Sketch:
-    table = pa.table({"state": [part.state for part in parts]})  # type: ignore[attr-defined]
     return _State(
         _ENGINE.ask(
-            table,
+            pa.concat_tables([part.state for part in parts]),  # type: ignore[attr-defined]
             "select combine_aggr(to_aggregate_state(state, 'approx_quantile', "
-            "['DOUBLE', 'FLOAT'], [NULL, 0.5])) from given",
+            "['DOUBLE', 'FLOAT'], [NULL, 0.5])) as state from given",
         )
     )
 

@@ -142,12 +142,17 @@ fn parts<S: Sketch>(
         .cycle()
         .take(parts)
         .map(|part| {
-            let mut sketch = S::new(setup)?;
-            let _ = sketch.add(part);
+            let mut sketch = fed::<S>(setup, part)?;
             sketch.finish();
             Ok(sketch)
         })
         .collect()
+}
+
+fn fed<S: Sketch>(setup: &Setup, values: &[f64]) -> Result<S, Failure> {
+    let mut sketch = S::new(setup)?;
+    let _ = sketch.add(values);
+    Ok(sketch)
 }
 
 fn merge<S: Sketch>(job: &MergeJob, streams: &mut Streams) -> Result<Value, Failure> {
@@ -170,8 +175,7 @@ fn merge<S: Sketch>(job: &MergeJob, streams: &mut Streams) -> Result<Value, Fail
 
 fn query<S: Sketch>(job: &QueryJob, streams: &mut Streams) -> Result<Value, Failure> {
     let values = streams.values(&job.stream)?;
-    let mut sketch = S::new(&job.setup)?;
-    let _ = sketch.add(&values);
+    let mut sketch = fed::<S>(&job.setup, &values)?;
     sketch.finish();
     let mut read = vec![0.0; job.ranks.len()];
     let reader = sketch.reader();
@@ -185,10 +189,15 @@ fn query<S: Sketch>(job: &QueryJob, streams: &mut Streams) -> Result<Value, Fail
 
 fn resident<S: Sketch>(job: &ResidentJob, streams: &mut Streams) -> Result<Value, Failure> {
     let values = streams.values(&job.stream)?;
+    // Not finished: what can still be added to is weighed, ours beside the peers'.
+    let hold = |digests| -> Result<Vec<S>, Failure> {
+        let parts = values.chunks_exact(job.each).cycle().take(digests);
+        parts.map(|part| fed(&job.setup, part)).collect()
+    };
     // Once beforehand: tables that all digests share are not a digest's memory.
-    drop(parts::<S>(&job.setup, &values, 2, job.each)?);
+    drop(hold(2)?);
     let before = resident_bytes()?;
-    let held = parts::<S>(&job.setup, &values, job.digests, job.each)?;
+    let held = hold(job.digests)?;
     let after = resident_bytes()?;
     let bytes = after.saturating_sub(before) as f64 / held.len() as f64;
     Ok(json!({"bytes": bytes}))

@@ -148,10 +148,11 @@ pub(crate) fn codec(job: &QueryJob, streams: &mut Streams) -> Result<Value, Fail
     }
     Ok(json!({
         "bytes": bytes.len(),
+        "memory_bytes": size_of::<Digest>() + sealed.heap_bytes(),
         "seal_us": each_us(|| drop(black_box(builder.seal()))),
-        "to_us": each_us(|| drop(black_box(sealed.to_bytes()))),
-        "from_us": each_us(|| drop(black_box(Digest::from_bytes(black_box(&bytes))))),
+        "to_bytes_us": each_us(|| drop(black_box(sealed.to_bytes()))),
+        "from_bytes_us": each_us(|| drop(black_box(Digest::from_bytes(black_box(&bytes))))),
         "reader_us": each_us(|| drop(black_box(sealed.reader()))),
-        "uncached_us": each_us(|| drop(black_box(sealed.quantiles(black_box(&job.ranks))))),
+        "quantiles_us": each_us(|| drop(black_box(sealed.quantiles(black_box(&job.ranks))))),
     }))
 }
