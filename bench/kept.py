@@ -47,11 +47,11 @@ def keep(
         folder = out / f"{name}-{next(taken)}"
     folder.mkdir(parents=True)
     command = shlex.join(["python", "-m", module, *sys.argv[1:]])
-    files = ["raw.json", *(tables or {})]
+    files = ", ".join(f"`{file}`" for file in ("raw.json", *(tables or {})))
     rows = "".join(f"| {key} | {value} |\n" for key, value in about.items())
     (folder / "README.md").write_text(
         f"# {folder.name}\n\n    {command}\n\n| | |\n|---|---|\n{rows}\n"
-        f"Tables: `summary.md`. Every figure of every trial: {', '.join(f'`{it}`' for it in files)}.\n",
+        f"Tables: `summary.md`. Every figure of every trial: {files}.\n",
         encoding="utf-8",
     )
     (folder / "summary.md").write_text(text, encoding="utf-8")

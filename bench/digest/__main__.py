@@ -90,14 +90,15 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _figures(asked: argparse.Namespace, binary: Path, progress: accuracy.Report) -> list[Figure]:
+    middle = report.MIDDLE
     tasks = [
-        Task(stream, n, seed, speed.BATCHES, report.MIDDLE, binary)
+        Task(stream, n, seed, speed.BATCHES, middle, binary)
         for n in asked.n
         for seed in range(1, asked.seeds + 1)
         for stream in asked.streams
     ]
     if asked.large:
-        tasks += [Task(it, LARGE, 1, (report.MIDDLE, ALL), None, binary) for it in streams.LARGE]
+        tasks += [Task(it, LARGE, 1, (middle, ALL), None, binary) for it in streams.LARGE]
     return accuracy.run(tasks, progress)
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from bench.digest import streams
 from bench.digest.contender import (
     ALL,
-    BYTES,
     PROBE,
     Answer,
     Contender,

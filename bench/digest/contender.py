@@ -152,13 +152,13 @@ def largest(parameters: Sequence[float], size: Callable[[float], int], limit: in
     return low
 
 
-def fitting(contender: Contender, sample: Held, limit: int = BYTES) -> int:
-    """Find the place of the parameter that fills `limit` bytes on a sample of a stream."""
+def fitting(contender: Contender, sample: Held) -> int:
+    """Find the place of the parameter that fills `BYTES` on a sample of a stream."""
 
     def size(parameter: float) -> int:
         return contender.answer(sample, parameter, ALL, [0.5]).bytes
 
-    return largest(contender.facts.parameters, size, limit)
+    return largest(contender.facts.parameters, size, BYTES)
 
 
 def answer_within(
@@ -167,10 +167,9 @@ def answer_within(
     place: int,
     batch: int,
     ranks: Sequence[float],
-    limit: int = BYTES,
 ) -> tuple[int, Answer]:
     """
-    Read a digest of at most `limit` bytes, or the smallest there is.
+    Read a digest of at most `BYTES`, or the smallest there is.
 
     Starts with the parameter at `place`, and goes down while the digest is too large.
 
@@ -179,7 +178,7 @@ def answer_within(
     """
     while True:
         answer = contender.answer(held, contender.facts.parameters[place], batch, ranks)
-        if answer.bytes <= limit or place == 0:
+        if answer.bytes <= BYTES or place == 0:
             return place, answer
         place -= 1
 

@@ -14,8 +14,9 @@ import numpy as np
 from bench.digest.contender import ALL, Answer, ContenderError, Facts, Held, Merged, as_floats
 from bench.digest.streams import Floats
 
-QUERY_ROUND: Final = 200
-"""Queries of one trial."""
+QUERY_ROUNDS: Final = 20
+QUERIES: Final = 10
+"""Rounds of one trial, of which the best counts, and queries in each."""
 
 
 class Sketch(ABC):
@@ -27,11 +28,10 @@ class Sketch(ABC):
     add_one: Callable[[float], object]
     """Add one value; the peer's own method, so that no call of ours is timed with it."""
 
-    def add_weighted(self, values: Floats, weights: Floats) -> None:
-        """Add values that each count so often."""
-        raise ContenderError(f"{type(self).__module__} takes no weights")
+    add_weighted: Callable[[Floats, Floats], object]
+    """Add values that each count so often; only where the peer's facts say that it can."""
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 - most have no buffer
         """Leave nothing in a buffer."""
 
     @abstractmethod
@@ -56,7 +56,7 @@ class Peer:
         """Build a digest of the stream, added `batch` values at once, and read it."""
         try:
             return self._answer(held, parameter, batch, ranks)
-        except Exception as error:  # noqa: BLE001 - what a peer raises is a figure of the bench
+        except Exception as error:
             raise ContenderError(f"{type(error).__name__}: {error}") from error
 
     def _answer(self, held: Held, parameter: float, batch: int, ranks: Sequence[float]) -> Answer:
@@ -117,11 +117,7 @@ class Peer:
         sketch.add(held.values)
         sketch.finish()
         with _no_collection():
-            start = time.perf_counter_ns()
-            for _ in range(QUERY_ROUND):
-                sketch.quantiles(ranks)
-            took = time.perf_counter_ns() - start
-        return took / QUERY_ROUND
+            return min(_queried_ns(sketch, ranks) for _ in range(QUERY_ROUNDS))
 
     def resident_bytes(self, held: Held, parameter: float, digests: int, each: int) -> float:
         """Weigh digests in this process's memory; exact only where nothing was freed before."""
@@ -131,6 +127,13 @@ class Peer:
         before = _resident_bytes()
         made = self.parts(held, parameter, digests, each)
         return (_resident_bytes() - before) / len(made)
+
+
+def _queried_ns(sketch: Sketch, ranks: Sequence[float]) -> float:
+    start = time.perf_counter_ns()
+    for _ in range(QUERIES):
+        sketch.quantiles(ranks)
+    return (time.perf_counter_ns() - start) / QUERIES
 
 
 def _split(values: Floats, batch: int) -> list[Floats]:

@@ -66,7 +66,7 @@ class Process:
         self._process.wait()
         self._pipe(self._process.stdout).close()
 
-    def ask(self, do: str, **what: Any) -> Any:
+    def ask(self, do: str, **what: object) -> dict[str, Any]:
         """
         Ask one question.
 
@@ -84,8 +84,8 @@ class Process:
             line = self._pipe(self._process.stdout).readline()
         if not line:
             raise ContenderError(f"{do}: the process ended with {self._process.wait()}")
-        answer = json.loads(line)
-        if isinstance(answer, dict) and "error" in answer:
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
             raise ContenderError(answer["error"])
         return answer
 
@@ -103,7 +103,7 @@ class Native:
         self.binary = binary
         self._process = Process(binary)
 
-    def ask(self, do: str, **what: Any) -> Any:
+    def ask(self, do: str, **what: object) -> dict[str, Any]:
         """Ask as `Process.ask` does."""
         try:
             return self._process.ask(do, **what)
@@ -134,7 +134,7 @@ class Native:
                 ),
                 self,
             )
-            for one in self.ask("list")
+            for one in self.ask("list")["contenders"]
         ]
 
 
@@ -145,7 +145,7 @@ class RustContender:
     facts: Facts
     native: Native
 
-    def _ask(self, do: str, held: Held, parameter: float, **what: Any) -> Any:
+    def _ask(self, do: str, held: Held, parameter: float, **what: object) -> dict[str, Any]:
         return self.native.ask(
             do,
             contender=self.facts.name,

@@ -178,9 +178,8 @@ def _grid(figures: Sequence[Figure], n: int) -> list[str]:
     lines = [
         f"## Grid maximum at {BYTES:,} B, {n:,} values",
         "",
-        f"ppm of rank, worst of 0.001, 0.002 … 0.999. Ours at its worst batch, the best peer at its "
-        f"best. {called.count('won')} won, {called.count('tied')} tied, "
-        f"{called.count('lost')} lost.",
+        "ppm of rank, worst of 0.001, 0.002 … 0.999. Ours at its worst batch, the best peer at",
+        f"its best. {called.count('won')} won, {called.count('tied')} tied, {called.count('lost')} lost.",
         "",
         "| stream | ours | best peer | which, batch, bytes | × | |",
         "|---|---:|---:|---|---:|---|",
@@ -219,8 +218,8 @@ def _matrix(figures: Sequence[Figure], n: int) -> list[str]:
     lines = [
         f"## Everyone's grid maximum at {BYTES:,} B, {n:,} values",
         "",
-        f"ppm, added by {MIDDLE:,} (DuckDB: all at once). Lowest in bold; † larger than "
-        f"{BYTES:,} B; ‡ some values refused.",
+        f"ppm, added by {MIDDLE:,} (DuckDB: all at once). Lowest in bold; † over {BYTES:,} B;",
+        "‡ some values refused; – takes no weights.",
         "",
         "| stream | " + " | ".join(names) + " |",
         "|---|" + "---:|" * len(names),
@@ -261,8 +260,7 @@ def _ranks(figures: Sequence[Figure]) -> list[str]:
     lines = [
         f"## Error at seven ranks, {largest:,} values",
         "",
-        "ppm, median over the streams that a contender takes, at equal bytes, with the worst in "
-        "brackets.",
+        "ppm, median over the streams that a contender takes, at equal bytes (and the worst).",
         "",
         "| | " + " | ".join(f"{rank:g}" for rank in NAMED_RANKS) + " |",
         "|---|" + "---:|" * len(NAMED_RANKS),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench.digest import streams
 from bench.digest.contender import ALL, BYTES, PROBE, Contender, ContenderError, Held, fitting
@@ -233,7 +233,7 @@ class _Asked:
 def _ours(field: Field, plan: Plan, held: Held, sample: Held) -> Iterable[_Shot]:
     """Ask what only ours can answer."""
 
-    def shot(do: str, figures: Sequence[_Asked], **asked: Any) -> _Shot:
+    def shot(do: str, figures: Sequence[_Asked], **asked: object) -> _Shot:
         def take() -> Taken:
             found = field.native.ask(do, **asked)
             return [(one.figure(found), int(found.get("part_bytes", 0))) for one in figures]

@@ -1,9 +1,9 @@
 """
 The streams that every digest is fed, each drawn from a seed of its own.
 
-Source of the laws: what quantile sketches are published, tested and attacked with. `cormode` is the
-i.i.d. input of G. Cormode et al., "Theory meets Practice at the Median" (KDD 2021); `nested` shrinks
-towards a point, as their adaptive one does; `repetitive` is the sampler of t-digest's own
+Source of the laws: what quantile sketches are published, tested and attacked with. `cormode` is
+the i.i.d. input of G. Cormode et al., "Theory meets Practice at the Median" (KDD 2021); `nested`
+shrinks towards a point, as their adaptive one does; `repetitive` is the sampler of t-digest's own
 comparison with KLL; `killer` is D. Musser's median-of-three killer (1997).
 """
 

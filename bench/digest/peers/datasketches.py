@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final, Protocol
 
 import datasketches
 import numpy as np
@@ -12,10 +12,21 @@ from bench.digest.in_process import Peer, Sketch
 from bench.digest.streams import Floats
 
 
+class _Foreign(Protocol):
+    """What the three have in common, and how each is read."""
+
+    update: Callable[[Floats], object]
+    merge: Callable[["_Foreign"], object]
+    serialize: Callable[[], bytes]
+    compress: Callable[[], object]
+    get_quantile: Callable[[float], float]
+    get_quantiles: Callable[..., list[float]]
+
+
 class _Sketch(Sketch):
     """Any of the three: they are fed and merged alike."""
 
-    def __init__(self, sketch: Any) -> None:
+    def __init__(self, sketch: _Foreign) -> None:
         self.sketch = sketch
         self.add = self.add_one = sketch.update
 
@@ -35,14 +46,13 @@ class _Digest(_Sketch):
 
 class _Ranked(_Sketch):
     def quantiles(self, ranks: Sequence[float]) -> list[float]:
-        found: list[float] = self.sketch.get_quantiles(ranks, inclusive=True)
-        return found
+        return self.sketch.get_quantiles(ranks, inclusive=True)
 
 
 class _Req(_Ranked):
     """Takes arrays of f32 only."""
 
-    def __init__(self, sketch: Any) -> None:
+    def __init__(self, sketch: _Foreign) -> None:
         super().__init__(sketch)
         self.add = self._add
 
@@ -54,7 +64,7 @@ class _Req(_Ranked):
 def _peer(
     name: str,
     kind: type[_Sketch],
-    make: Callable[[int], Any],
+    make: Callable[[int], _Foreign],
     parameters: Sequence[int],
     default: int,
 ) -> Peer:

@@ -43,12 +43,10 @@ class _State(Sketch):
         self.state = _ENGINE.ask(pa.table({"value": values}), query)
 
     def quantiles(self, ranks: Sequence[float]) -> list[float]:
-        asked = ", ".join(map(repr, ranks))
-        found = _ENGINE.ask(
-            self.state,
-            "select finalize(to_aggregate_state(state, 'approx_quantile', ['DOUBLE', 'FLOAT[]'], "
-            f"[NULL, [{asked}]])) as found from given",
-        )
+        asked = f"[NULL, [{', '.join(map(repr, ranks))}]]"
+        state = f"to_aggregate_state(state, 'approx_quantile', ['DOUBLE', 'FLOAT[]'], {asked})"
+        query = f"select finalize({state}) as found from given"  # noqa: S608 - numbers of ours
+        found = _ENGINE.ask(self.state, query)
         values: list[float] = found["found"][0].as_py()
         return values
 

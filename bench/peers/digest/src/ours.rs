@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use spanmill_core::digest::{Builder, Digest, OpenDigest, Reader, Transform};
 
 use crate::Failure;
-use crate::measure::batches;
+use crate::measure::{batches, best_ns};
 use crate::request::{FeedJob, QueryJob, Setup, Streams, WaysJob};
 use crate::sketch::Sketch;
 
@@ -112,28 +112,20 @@ pub(crate) fn merge_ways(job: &WaysJob, streams: &mut Streams) -> Result<Value, 
     let parts = digests(&values, job.ways, job.each, job.max_bytes)?;
     let centroids: usize = parts.iter().map(|part| part.centroids().count()).sum();
     let part_bytes = parts[0].to_bytes().len();
-    let start = Instant::now();
-    let merged = Digest::merge_for_query(&parts);
-    let took = start.elapsed().as_nanos() as f64;
+    let took = best_ns(1, || drop(black_box(Digest::merge_for_query(black_box(&parts)))));
     Ok(json!({
         "us": took / 1e3,
         "ns_per_centroid": took / centroids as f64,
         "centroids": centroids,
         "part_bytes": part_bytes,
-        "count": black_box(merged).count(),
     }))
 }
 
-/// Rounds of what is over in less than a microsecond or two.
-const ROUNDS: u32 = 1_000;
+/// Calls in a round of what takes microseconds.
+const CALLS: u32 = 10;
 
-/// Microseconds a call.
-fn each_us(call: impl Fn()) -> f64 {
-    let start = Instant::now();
-    for _ in 0..ROUNDS {
-        call();
-    }
-    start.elapsed().as_nanos() as f64 / 1e3 / f64::from(ROUNDS)
+fn best_us(call: impl FnMut()) -> f64 {
+    best_ns(CALLS, call) / 1e3
 }
 
 /// Microseconds to write and read our bytes, to build a reader, and to read without a cached one.
@@ -149,10 +141,10 @@ pub(crate) fn codec(job: &QueryJob, streams: &mut Streams) -> Result<Value, Fail
     Ok(json!({
         "bytes": bytes.len(),
         "memory_bytes": size_of::<Digest>() + sealed.heap_bytes(),
-        "seal_us": each_us(|| drop(black_box(builder.seal()))),
-        "to_bytes_us": each_us(|| drop(black_box(sealed.to_bytes()))),
-        "from_bytes_us": each_us(|| drop(black_box(Digest::from_bytes(black_box(&bytes))))),
-        "reader_us": each_us(|| drop(black_box(sealed.reader()))),
-        "quantiles_us": each_us(|| drop(black_box(sealed.quantiles(black_box(&job.ranks))))),
+        "seal_us": best_us(|| drop(black_box(builder.seal()))),
+        "to_bytes_us": best_us(|| drop(black_box(sealed.to_bytes()))),
+        "from_bytes_us": best_us(|| drop(black_box(Digest::from_bytes(black_box(&bytes))))),
+        "reader_us": best_us(|| drop(black_box(sealed.reader()))),
+        "quantiles_us": best_us(|| drop(black_box(sealed.quantiles(black_box(&job.ranks))))),
     }))
 }

@@ -5,7 +5,7 @@ mod hdr;
 mod tdigest;
 mod tdigests;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::measure::Contender;
@@ -21,7 +21,8 @@ const CONTENDERS: [Contender; 5] = [
 
 /// Every contender's name, parameters and abilities.
 pub(crate) fn list() -> Value {
-    CONTENDERS.iter().map(Contender::list).collect()
+    let all: Value = CONTENDERS.iter().map(Contender::list).collect();
+    json!({"contenders": all})
 }
 
 /// The contender called `name`.

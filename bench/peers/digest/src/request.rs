@@ -153,6 +153,9 @@ pub(crate) struct WaysJob {
     pub max_bytes: usize,
 }
 
+/// How often each value counts.
+pub(crate) type Weights = Vec<u64>;
+
 /// Files read so far: a round asks many peers for the same one.
 #[derive(Default)]
 pub(crate) struct Streams {
@@ -186,7 +189,7 @@ impl Streams {
         &mut self,
         path: &str,
         weights: Option<&str>,
-    ) -> Result<(Rc<[f64]>, Option<Vec<u64>>), Failure> {
+    ) -> Result<(Rc<[f64]>, Option<Weights>), Failure> {
         let values = self.values(path)?;
         let weights = weights.map(|path| self.values(path)).transpose()?;
         Ok((values, weights.map(|weights| weights.iter().map(|&w| w as u64).collect())))
