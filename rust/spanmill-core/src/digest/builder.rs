@@ -1,6 +1,6 @@
 //! A digest that grows: any number of values, in bounded memory.
 
-use super::compress::{Item, compress};
+use super::compress::{FINE_GAP, Item, compress, condense};
 use super::error::DigestError;
 use super::key::Transform;
 use super::sealed::{Body, Digest};
@@ -20,6 +20,11 @@ const MIN_BYTES_WIDE: usize = 768;
 const HEAD_BYTES: usize = 48;
 /// Bytes a stored centroid is first guessed to take.
 const CENTROID_BYTES: usize = 4;
+
+/// Centroids that fit into the least `max_bytes`, whatever they are.
+const CLUSTERS_MIN: usize = 8;
+/// Tries to use `max_bytes` up.
+const ATTEMPTS: usize = 8;
 
 /// Takes values in batches and gives the digest of all so far.
 ///
@@ -157,17 +162,39 @@ impl Builder {
         }
         let mut items = [self.working.as_slice(), self.buffer.as_slice()].concat();
         items.sort_unstable();
-        let mut clusters = (self.max_bytes / CENTROID_BYTES).max(8);
-        loop {
-            let stored = compress(items.clone(), self.count(), clusters);
-            let totals = self.totals.clone();
-            let digest = Digest::compressed(self.transform, totals, 0, &stored);
+        self.fit(&items)
+    }
+
+    /// The digest with as many centroids as fit, or nearly.
+    fn fit(&self, items: &[Item]) -> Digest {
+        let attempt = |clusters| {
+            let stored = compress(items.iter().copied(), self.count(), clusters, FINE_GAP);
+            Digest::compressed(self.transform, self.totals.clone(), 0, &stored)
+        };
+        let (mut fits, mut fails) = (CLUSTERS_MIN, self.max_bytes);
+        let mut best = None;
+        let mut clusters = self.max_bytes / CENTROID_BYTES;
+        for _ in 0..ATTEMPTS {
+            let digest = attempt(clusters);
             let bytes = digest.to_bytes().len();
-            if bytes <= self.max_bytes || clusters <= 4 {
-                return digest;
+            if bytes <= self.max_bytes {
+                fits = clusters;
+                best = Some(digest);
+                if bytes * 64 > self.max_bytes * 63 {
+                    break;
+                }
+            } else {
+                fails = clusters;
             }
-            clusters = (clusters * self.max_bytes / bytes).min(clusters - 1);
+            // Bytes rise about as centroids do; where they do not, halve the range.
+            let guess = clusters * self.max_bytes / bytes;
+            let middle = usize::midpoint(fits, fails);
+            clusters = if fits < guess && guess < fails { guess } else { middle };
+            if clusters == fits {
+                break;
+            }
         }
+        best.unwrap_or_else(|| attempt(CLUSTERS_MIN))
     }
 
     fn take(&mut self, held: impl ExactSizeIterator<Item = (f64, u64)> + Clone) {
@@ -200,6 +227,7 @@ impl Builder {
         items.append(&mut self.buffer);
         items.sort_unstable();
         let count = items.iter().map(|item| item.weight).sum();
-        self.working = compress(items, count, FINER * self.max_bytes / CENTROID_BYTES);
+        self.working =
+            condense(items.into_iter(), count, FINER * self.max_bytes / CENTROID_BYTES, Vec::new());
     }
 }

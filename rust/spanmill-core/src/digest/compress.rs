@@ -1,13 +1,21 @@
 //! Sorted weighted keys to centroids, in one pass.
 
-use super::scale;
+use super::{gaps, scale};
 
 /// Centroids a sealed digest may hold: 1,600 B at 8 B each.
 pub const CENTROIDS: usize = 200;
 
-/// Shares of a centroid's rank limit above which a tie stays alone, tried in turn.
-///
-/// Loners spend centroids, so where many ties compete the stricter share wins.
+/// Fewest slots of the scale function: both extremes, and something between them.
+const SLOTS_MIN: usize = 4;
+
+/// Slots' worth of missing values that make a gap between centroids of many digests,
+/// which crowd around the same ranks and leave stretches of nearly a slot between.
+pub(super) const MERGED_GAP: f64 = 2.5;
+/// The same between centroids much finer than the slots.
+pub(super) const FINE_GAP: f64 = 1.25;
+
+/// Shares of a slot above which a tie stays alone, tried in turn until the centroids
+/// suffice: loners take more of them than the scale function has slots.
 const ALONE_SHARES: [f64; 3] = [0.3, 0.6, 1.0];
 
 /// Some values at one place of the axis, on their way into a digest.
@@ -72,56 +80,120 @@ impl Cluster {
     }
 }
 
-/// Join runs of equal pure keys: a tie is one item however it arrived.
-fn join_ties(items: &mut Vec<Item>) {
-    items.dedup_by(|item, kept| {
-        let tie = item.pure && kept.pure && item.key == kept.key;
-        if tie {
-            kept.weight += item.weight;
-        }
-        tie
-    });
+/// Items in order, each run of equal pure keys as one: a tie however it arrived.
+#[derive(Clone)]
+struct Ties<I> {
+    items: I,
+    next: Option<Item>,
 }
 
-/// Compress sorted `items` (weights summing to `count`) to about `clusters` centroids.
+impl<I: Iterator<Item = Item>> Ties<I> {
+    fn new(mut items: I) -> Self {
+        let next = items.next();
+        Self { items, next }
+    }
+}
+
+impl<I: Iterator<Item = Item>> Iterator for Ties<I> {
+    type Item = Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item> {
+        let mut tie = self.next?;
+        loop {
+            self.next = self.items.next();
+            match self.next {
+                Some(item) if item.key == tie.key && item.pure && tie.pure => {
+                    tie.weight += item.weight;
+                }
+                _ => return Some(tie),
+            }
+        }
+    }
+}
+
+/// Compress sorted `items` (weights summing to `count`) to at most `clusters` centroids.
 ///
 /// A tie wider than its centroid may be stays whole and alone, so a constant
-/// repeated a million times is one exact centroid.
-pub(super) fn compress(mut items: Vec<Item>, count: u64, clusters: usize) -> Vec<Item> {
-    join_ties(&mut items);
-    if count < 3 || (items.len() <= clusters && items.iter().all(|item| item.spread == 0)) {
-        return items;
+/// repeated a million times is one exact centroid. So do the values on either side
+/// of a gap.
+pub(super) fn compress(
+    items: impl Iterator<Item = Item> + Clone,
+    count: u64,
+    clusters: usize,
+    gap_slots: f64,
+) -> Vec<Item> {
+    let items = Ties::new(items);
+    let mut out: Vec<Item> = Vec::with_capacity(clusters + 1);
+    out.extend(items.clone().take(clusters + 1));
+    if out.len() <= clusters && out.iter().all(|item| item.spread == 0) {
+        return out;
     }
-    let limits: Vec<f64> = scale::limits(count, clusters).collect();
-    let mut out = Vec::new();
-    for alone in ALONE_SHARES {
-        out = Pass { limits: &limits, slot: 0, before: 0, open: None, out }.run(&items, alone);
+    let mut shares = ALONE_SHARES.into_iter();
+    let mut share = 0.0;
+    let mut slots = clusters;
+    while slots >= SLOTS_MIN {
+        let limits = scale::limits(count, slots).collect();
+        let limits = gaps::around(items.clone(), limits, gap_slots);
+        if limits.len() > clusters {
+            slots -= limits.len() - clusters;
+            continue;
+        }
+        share = shares.next().unwrap_or(share);
+        out = Pass::new(&limits, share, out).run(items.clone());
         if out.len() <= clusters {
-            break;
+            return out;
+        }
+        if shares.len() == 0 {
+            // As many slots less as there are centroids too many, for the strictest share.
+            slots = slots.saturating_sub((out.len() - clusters).min(slots / 2));
         }
     }
-    out
+    Pass::new(&[count as f64], 1.0, out).run(items)
 }
 
-/// One walk over the items: ranks rise, a slot of the scale function at a time.
+/// Compress sorted `items` to about `slots` centroids, at the cost of one walk or two.
+///
+/// For working centroids, which need not be as many as promised.
+pub(super) fn condense(
+    items: impl Iterator<Item = Item> + Clone,
+    count: u64,
+    slots: usize,
+    out: Vec<Item>,
+) -> Vec<Item> {
+    let items = Ties::new(items);
+    let limits = gaps::around(items.clone(), scale::limits(count, slots).collect(), MERGED_GAP);
+    Pass::new(&limits, 1.0, out).run(items)
+}
+
+/// One walk over the items: ranks rise, a slot at a time.
 struct Pass<'a> {
     limits: &'a [f64],
+    alone_share: f64,
     slot: usize,
+    /// Rank at which the slot ends, and how many values it is for.
+    end: f64,
+    width: f64,
     before: u64,
     open: Option<Cluster>,
     out: Vec<Item>,
 }
 
-impl Pass<'_> {
-    fn run(mut self, items: &[Item], alone_share: f64) -> Vec<Item> {
-        self.out.clear();
-        for &item in items {
+impl<'a> Pass<'a> {
+    fn new(limits: &'a [f64], alone_share: f64, mut out: Vec<Item>) -> Self {
+        out.clear();
+        let end = limits[0];
+        Self { limits, alone_share, slot: 0, end, width: end, before: 0, open: None, out }
+    }
+
+    fn run(mut self, items: impl Iterator<Item = Item>) -> Vec<Item> {
+        for item in items {
             let mut rest = item;
             while let Some((part, remainder)) = self.cut(rest) {
-                self.push(part, alone_share);
+                self.push(part);
                 rest = remainder;
             }
-            self.push(rest, alone_share);
+            self.push(rest);
         }
         self.close();
         self.out
@@ -138,24 +210,33 @@ impl Pass<'_> {
         (weight < item.weight).then(|| item.split(weight))
     }
 
-    fn push(&mut self, item: Item, alone_share: f64) {
+    #[inline]
+    fn push(&mut self, item: Item) {
         let middle = self.before as f64 + item.weight as f64 * 0.5;
         self.before += item.weight;
-        let from = self.slot;
-        while self.limits[self.slot] < middle && self.slot + 1 < self.limits.len() {
-            self.slot += 1;
+        if middle > self.end {
+            self.advance(middle);
         }
-        let lower = if self.slot == 0 { 0.0 } else { self.limits[self.slot - 1] };
-        let width = self.limits[self.slot] - lower;
-        let alone = item.pure && item.weight > 1 && item.weight as f64 > alone_share * width;
-        if alone {
+        if item.pure && item.weight > 1 && item.weight as f64 > self.alone_share * self.width {
             self.close();
             self.out.push(item);
-        } else if let Some(cluster) = self.open.as_mut().filter(|_| from == self.slot) {
+        } else if let Some(cluster) = self.open.as_mut() {
             cluster.absorb(item);
         } else {
-            self.close();
             self.open = Some(Cluster::new(item));
+        }
+    }
+
+    /// Move on to the slot that holds a rank.
+    fn advance(&mut self, rank: f64) {
+        let from = self.slot;
+        while self.limits[self.slot] < rank && self.slot + 1 < self.limits.len() {
+            self.slot += 1;
+        }
+        if self.slot > from {
+            self.close();
+            self.end = self.limits[self.slot];
+            self.width = self.end - self.limits[self.slot - 1];
         }
     }
 
@@ -175,7 +256,7 @@ mod tests {
     /// Weights survive, keys stay sorted, extremes stay alone and the size is kept.
     #[test]
     fn keeps_weight_order_and_extremes() {
-        let out = compress(singles(0..100_000), 100_000, CENTROIDS);
+        let out = compress(singles(0..100_000).into_iter(), 100_000, CENTROIDS, FINE_GAP);
         assert_eq!(100_000, out.iter().map(|c| c.weight).sum::<u64>());
         assert!(out.windows(2).all(|pair| pair[0].key <= pair[1].key));
         assert_eq!((1, 1), (out[0].weight, out[out.len() - 1].weight));
@@ -188,7 +269,7 @@ mod tests {
         let mut items = singles(0..1_000);
         items.extend(std::iter::repeat_n(Item::tie(500_000, 1), 1_000_000));
         items.extend(singles(1_000_000..1_001_000));
-        let out = compress(items, 1_002_000, CENTROIDS);
+        let out = compress(items.into_iter(), 1_002_000, CENTROIDS, FINE_GAP);
         assert!(out.contains(&Item::tie(500_000, 1_000_000)));
     }
 }

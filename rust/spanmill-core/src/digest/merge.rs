@@ -1,6 +1,6 @@
 //! Many digests into one, whatever their order.
 
-use super::compress::{CENTROIDS, Item, compress};
+use super::compress::{CENTROIDS, Item, MERGED_GAP, compress};
 use super::key::Transform;
 use super::open::OpenDigest;
 use super::sealed::{Body, Digest};
@@ -71,7 +71,7 @@ impl Merger {
         }
         items.extend(values.iter().map(|&value| Item::tie(transform.key(value), 1)));
         items.sort_unstable();
-        let items = compress(items, totals.count, CENTROIDS);
+        let items = compress(items.into_iter(), totals.count, CENTROIDS, MERGED_GAP);
         Digest::compressed(transform, totals, heaviest_bin, &items)
     }
 }

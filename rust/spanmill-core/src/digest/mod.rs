@@ -19,6 +19,7 @@ mod bytes;
 mod compress;
 mod curve;
 mod error;
+mod gaps;
 mod histogram;
 pub(crate) mod key;
 mod merge;

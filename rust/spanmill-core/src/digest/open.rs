@@ -1,6 +1,6 @@
 //! An open bucket's values: a multiset that changes store as it grows.
 
-use super::compress::{CENTROIDS, Item, compress};
+use super::compress::{CENTROIDS, FINE_GAP, Item, compress};
 use super::histogram::LogHistogram;
 use super::key::{self, Transform};
 use super::sealed::Digest;
@@ -114,8 +114,8 @@ impl OpenDigest {
     /// The digest of everything added so far; the bucket stays open.
     #[must_use]
     pub fn seal(&self) -> Digest {
-        let compressed = |items, heaviest_bin| {
-            let items = compress(items, self.count(), CENTROIDS);
+        let compressed = |items: Vec<Item>, heaviest_bin| {
+            let items = compress(items.into_iter(), self.count(), CENTROIDS, FINE_GAP);
             Digest::compressed(Transform::Standard, self.totals.clone(), heaviest_bin, &items)
         };
         match &self.store {
