@@ -44,7 +44,7 @@ RUST_LAYERS: Final = {
 
 FILE_LINES_MAX: Final = 800
 FUNCTION_LINES_MAX: Final = 100
-BINDING_LINES_MAX: Final = 300
+BINDING_LINES_MAX: Final = 700
 
 _ARITHMETIC: Final = re.compile(
     r"""

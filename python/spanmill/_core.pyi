@@ -1,8 +1,20 @@
-"""The Rust core, as Python sees it: bytes in, bytes out, one Arrow stream."""
+"""The Rust core, as Python sees it: bytes in, bytes out, Arrow, and the digest by itself."""
 
-from typing import final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, final, overload
 
-__all__ = ["Engine", "RollupStream", "build_info", "explain_traces", "signals"]
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "Digest",
+    "DigestColumn",
+    "Engine",
+    "RollupStream",
+    "build_info",
+    "explain_traces",
+    "signals",
+]
 
 def build_info() -> dict[str, str]:
     """Say how the core was built: `version`, `profile` (`release` or `debug`), `target`."""
@@ -90,3 +102,249 @@ class Engine:
 
     def close(self) -> None:
         """Refuse further calls with `Closed` and release the data folder."""
+
+@final
+class Digest:
+    """
+    A distribution in at most `max_bytes` bytes: quantiles with a stated error, exact while small.
+
+    Adding keeps a working copy finer than what is stored; asking, `to_bytes` and the exporters
+    see the stored one, which is computed once and kept until the next `add` or `merge`. Threads
+    may share a digest. Two are equal when they store the same bits; none is hashable.
+
+    Args:
+        max_bytes: Bound of `nbytes`. Error falls about as it grows.
+        wide: Take every finite float64, at 1.3e-6 relative, instead of 2**-64 to 2**64
+            (5e-20 to 1.8e19) and zero at 8e-8. Both signs either way.
+
+    Raises:
+        DigestError: `max_bytes` is too small for any digest.
+    """
+
+    __hash__: None  # type: ignore[assignment]
+
+    def __new__(cls, max_bytes: int = 1600, *, wide: bool = False) -> Self: ...
+    def add(self, values: ArrayLike, weights: ArrayLike | None = None) -> int:
+        """
+        Add values, each as often as its weight says.
+
+        Args:
+            values: A number or numbers. Contiguous float64 (NumPy, `array.array`, any buffer) is
+                read in place and while other threads run; the rest NumPy converts to float64.
+            weights: One whole number a value, 1 to 10**12; a weight repeats its value.
+
+        Returns:
+            How many values were refused: NaN, infinite, or past the axis (see `wide`). They
+            change nothing but `refused`, where they stand with their weight.
+
+        Raises:
+            DigestError: A weight is out of range, or they are not as many as the values.
+                Nothing was added.
+            TypeError: Not numbers.
+        """
+
+    def merge(self, *others: Digest) -> Self:
+        """
+        Add what other digests hold, and give this one back.
+
+        Raises:
+            DigestError: One has another axis. Nothing was added.
+        """
+
+    def quantile(self, q: float) -> float | None:
+        """
+        Estimate the value below which a share `q` of the values lies; None while empty.
+
+        While `exact`, the smallest value that at least this share is at or below. `min` at 0,
+        `max` at 1.
+
+        Raises:
+            DigestError: `q` is outside [0, 1].
+        """
+
+    def quantiles(self, qs: ArrayLike) -> NDArray[np.float64]:
+        """
+        Estimate several quantiles in one pass.
+
+        Args:
+            qs: Shares in [0, 1]; any order, kept in the answer.
+
+        Returns:
+            float64, one for each of `qs`. NaN while empty: no digest holds a NaN, so it means
+            nothing else.
+
+        Raises:
+            DigestError: One is outside [0, 1].
+        """
+
+    def quantile_discrete(self, q: float) -> float | None:
+        """
+        Estimate a quantile without ever naming a value from inside a gap; None while empty.
+
+        Raises:
+            DigestError: `q` is outside [0, 1].
+        """
+
+    @overload
+    def cdf(self, x: float) -> float | None: ...
+    @overload
+    def cdf(self, x: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]: ...
+    def cdf(self, x: Any) -> Any:
+        """
+        Estimate the share of values at or below `x`: the inverse of `quantile`.
+
+        Returns:
+            A float for a number, None while empty; float64 for an array, NaN while empty.
+
+        Raises:
+            DigestError: `x` is NaN.
+        """
+
+    def rank_error(self, q: float) -> float | None:
+        """
+        Estimate how far the rank of `quantile(q)` is from `q`; 0 while `exact`, None while empty.
+
+        An estimate, not a bound: data made to defeat a digest can pass it.
+
+        Raises:
+            DigestError: `q` is outside [0, 1].
+        """
+
+    def centroids(self) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
+        """Give ascending means and their weights, as foreign engines store them."""
+
+    @property
+    def count(self) -> int:
+        """How many values were taken; one of weight w counts w times."""
+
+    @property
+    def refused(self) -> int:
+        """How many values were not taken: NaN, infinite, or past the axis."""
+
+    @property
+    def sum(self) -> float:
+        """Sum of the values; the same for any order of adding."""
+
+    @property
+    def sum_is_exact(self) -> bool:
+        """Whether `sum` is that of the values, not of the centroids of a foreign digest."""
+
+    @property
+    def min(self) -> float | None:
+        """Smallest value, exactly; None while empty."""
+
+    @property
+    def max(self) -> float | None:
+        """Largest value, exactly; None while empty."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether it still holds every value as it came."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether it takes every finite float64."""
+
+    @property
+    def max_bytes(self) -> int:
+        """Bound of `nbytes`."""
+
+    @property
+    def nbytes(self) -> int:
+        """Length of `to_bytes()`."""
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of memory held, the finer working copy and cached answers included."""
+
+    def to_bytes(self) -> bytes:
+        """Serialise: versioned, with a checksum; the same bits on every machine."""
+
+    @staticmethod
+    def from_bytes(data: bytes, max_bytes: int | None = None) -> Digest:
+        """
+        Read what `to_bytes` wrote, by this release or an older one.
+
+        Args:
+            data: All of the bytes.
+            max_bytes: Bound once more is added; by default 1,600 or `len(data)`, the larger.
+
+        Raises:
+            DigestError: Not a digest, damaged, or from a newer release; says which.
+        """
+
+    def copy(self) -> Digest:
+        """Copy what is stored; the copy and this one grow apart."""
+
+    def to_duckdb(self) -> dict[str, Any]:
+        """Give DuckDB's state of `approx_quantile`: `count`, `min`, `max`, `centroids`."""
+
+    @staticmethod
+    def from_duckdb(state: Mapping[str, Any]) -> Digest:
+        """
+        Read DuckDB's state of `approx_quantile`, as `export_state` or a Parquet row gives it.
+
+        Raises:
+            DigestError: It contradicts itself, or holds what no digest does.
+        """
+
+    def to_trino(self) -> bytes:
+        """Give the bytes of Trino's `tdigest`: `CAST(… AS tdigest)` of a varbinary."""
+
+    @staticmethod
+    def from_trino(data: bytes) -> Digest:
+        """
+        Read the bytes of Trino's `tdigest`.
+
+        Raises:
+            DigestError: Not its bytes, or they hold what no digest does.
+        """
+
+    def to_datasketches(self) -> bytes:
+        """Give the bytes of Apache DataSketches' t-digest of doubles."""
+
+    @staticmethod
+    def from_datasketches(data: bytes) -> Digest:
+        """
+        Read the bytes of Apache DataSketches' t-digest, of doubles or of floats.
+
+        Raises:
+            DigestError: Not its bytes, or they hold what no digest does.
+        """
+
+    def to_tdunning(self) -> bytes:
+        """Give the reference implementation's bytes, verbose: `MergingDigest.fromBytes`."""
+
+    @staticmethod
+    def from_tdunning(data: bytes) -> Digest:
+        """
+        Read the reference implementation's bytes, verbose or small.
+
+        Raises:
+            DigestError: Not its bytes, or they hold what no digest does.
+        """
+
+    @staticmethod
+    def column(digests: Iterable[Digest | None]) -> DigestColumn:
+        """Lay digests out as one Arrow column of DuckDB states, nulls where None stands."""
+
+    def __arrow_c_schema__(self) -> object:
+        """Give the Arrow type of a DuckDB state."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """Give an Arrow array of one DuckDB state."""
+
+    def __copy__(self) -> Digest: ...
+    def __reduce__(self) -> tuple[object, tuple[bytes, int]]: ...
+    def __eq__(self, other: object) -> bool: ...
+
+@final
+class DigestColumn:
+    """Digests as an Arrow column; hand it to `pyarrow.array`, Polars or DuckDB."""
+
+    def __len__(self) -> int: ...
+    def __arrow_c_schema__(self) -> object:
+        """Give the Arrow type of a DuckDB state."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """Give the states; as often as asked."""

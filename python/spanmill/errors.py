@@ -12,11 +12,12 @@ Every error spanmill raises on purpose.
     ├── Closed           the engine was closed
     ├── UnknownName      no such measure, dimension, view or objective; lists those that exist
     ├── BadRequest       a query is out of range; says the range
+    ├── DigestError      a digest cannot be made, read or asked so; also a ValueError
     ├── Unreachable      no daemon answers at an address
     └── RequestFailed    a daemon answered with an error of its own
 
 The core raises `ConfigError`, `StartError`, `FolderInUse`, `WireError`, `Overloaded`, `Closed`,
-`UnknownName` and `BadRequest` itself.
+`UnknownName`, `BadRequest` and `DigestError` itself.
 """
 
 import errno
@@ -68,6 +69,10 @@ class UnknownName(SpanmillError):
 
 class BadRequest(SpanmillError):
     """A query is out of range; the text says the range."""
+
+
+class DigestError(SpanmillError, ValueError):
+    """A digest cannot be made, read, changed or asked so; the digest is as it was before."""
 
 
 class Unreachable(SpanmillError):

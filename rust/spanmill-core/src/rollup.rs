@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{
-    Float64Builder, Int64Builder, ListBuilder, StringBuilder, StructBuilder,
-};
+use arrow_array::builder::StringBuilder;
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, TimestampMicrosecondArray};
-use arrow_schema::{DataType, Field, Fields, Schema};
+use arrow_schema::{Field, Schema};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::digest::Digest;
+use crate::digest::foreign::duckdb;
 use crate::signal::Dimension;
 use crate::state::State;
 use crate::view::View;
@@ -155,7 +154,7 @@ fn columns(dimensions: &[Dimension], rows: &[Row<'_>]) -> RecordBatch {
         ("sum", floats(digests().map(Digest::sum)), false),
         ("min", floats(digests().filter_map(Digest::min)), false),
         ("max", floats(digests().filter_map(Digest::max)), false),
-        ("digest", digest_column(digests()), false),
+        ("digest", Arc::new(duckdb::column(digests().map(Some))), false),
     ]);
     let fields: Vec<Field> = named
         .iter()
@@ -168,60 +167,4 @@ fn columns(dimensions: &[Dimension], rows: &[Row<'_>]) -> RecordBatch {
 
 fn floats(values: impl Iterator<Item = f64>) -> ArrayRef {
     Arc::new(arrow_array::Float64Array::from_iter_values(values))
-}
-
-fn centroid_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("mean", DataType::Float64, true),
-        Field::new("weight", DataType::Float64, true),
-    ])
-}
-
-/// `DuckDB`'s aggregate state of `approx_quantile`, which other engines read as nested columns.
-fn digest_column<'a>(digests: impl Iterator<Item = &'a Digest>) -> ArrayRef {
-    let element = Arc::new(Field::new("element", DataType::Struct(centroid_fields()), true));
-    let centroid = StructBuilder::from_fields(centroid_fields(), 0);
-    let list = ListBuilder::new(centroid).with_field(Arc::clone(&element));
-    let fields = Fields::from(vec![
-        Field::new("count", DataType::Int64, true),
-        Field::new("min", DataType::Float64, true),
-        Field::new("max", DataType::Float64, true),
-        Field::new("centroids", DataType::List(element), true),
-    ]);
-    let mut builder = StructBuilder::new(
-        fields,
-        vec![
-            Box::new(Int64Builder::new()),
-            Box::new(Float64Builder::new()),
-            Box::new(Float64Builder::new()),
-            Box::new(list),
-        ],
-    );
-    for digest in digests {
-        append_digest(&mut builder, digest);
-    }
-    Arc::new(builder.finish())
-}
-
-const FIELD: &str = "the builder was made with this field";
-
-fn append_digest(builder: &mut StructBuilder, digest: &Digest) {
-    builder
-        .field_builder::<Int64Builder>(0)
-        .expect(FIELD)
-        .append_value(digest.count().cast_signed());
-    builder.field_builder::<Float64Builder>(1).expect(FIELD).append_option(digest.min());
-    builder.field_builder::<Float64Builder>(2).expect(FIELD).append_option(digest.max());
-    let list = builder.field_builder::<ListBuilder<StructBuilder>>(3).expect(FIELD);
-    for centroid in digest.centroids() {
-        let values = list.values();
-        values.field_builder::<Float64Builder>(0).expect(FIELD).append_value(centroid.mean);
-        values
-            .field_builder::<Float64Builder>(1)
-            .expect(FIELD)
-            .append_value(centroid.weight as f64);
-        values.append(true);
-    }
-    list.append(true);
-    builder.append(true);
 }

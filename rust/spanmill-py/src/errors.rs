@@ -1,7 +1,8 @@
-//! One class in `spanmill.errors` for each variant of the core's error.
+//! One class in `spanmill.errors` for each variant of the core's errors.
 
 use pyo3::prelude::*;
 use pyo3::types::PyType;
+use spanmill_core::digest::DigestError;
 use spanmill_core::error::Error;
 
 /// Name of the class in `spanmill.errors`.
@@ -17,14 +18,24 @@ fn class_name(error: &Error) -> &'static str {
     }
 }
 
-/// The Python exception for a core error; a failed import of ours shows itself instead.
+/// The Python exception for a core error.
 pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
-    let raised = py
+    raised(py, class_name(error), error.to_string())
+}
+
+/// The Python exception for a digest's error.
+pub(crate) fn digest_error(py: Python<'_>, error: &DigestError) -> PyErr {
+    raised(py, "DigestError", error.to_string())
+}
+
+/// An exception of `spanmill.errors`; a failed import of ours shows itself instead.
+fn raised(py: Python<'_>, class: &str, text: String) -> PyErr {
+    let found = py
         .import("spanmill.errors")
-        .and_then(|module| module.getattr(class_name(error)))
+        .and_then(|module| module.getattr(class))
         .and_then(|class| Ok(class.cast_into::<PyType>()?));
-    match raised {
-        Ok(class) => PyErr::from_type(class, error.to_string()),
+    match found {
+        Ok(class) => PyErr::from_type(class, text),
         Err(failed) => failed,
     }
 }

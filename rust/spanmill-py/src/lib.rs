@@ -1,6 +1,9 @@
 //! `spanmill._core`: conversions, `detach`, errors. No arithmetic lives here.
 
+mod column;
+mod digest;
 mod errors;
+mod floats;
 mod stream;
 
 use std::sync::Arc;
@@ -12,6 +15,8 @@ use spanmill_core::config::Config;
 use spanmill_core::error::Error;
 use spanmill_core::wire;
 
+use crate::column::DigestColumn;
+use crate::digest::Digest;
 use crate::errors::to_python;
 use crate::stream::RollupStream;
 
@@ -122,6 +127,8 @@ fn explain_traces<'py>(py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, P
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Digest>()?;
+    module.add_class::<DigestColumn>()?;
     module.add_class::<Engine>()?;
     module.add_class::<RollupStream>()?;
     module.add_function(wrap_pyfunction!(build_info, module)?)?;

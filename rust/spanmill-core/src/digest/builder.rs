@@ -134,6 +134,43 @@ impl Builder {
         Ok(())
     }
 
+    /// Add what several digests hold, in one pass: what is built does not depend on their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`merge`](Self::merge), of any one of them: nothing was added.
+    pub fn merge_all(&mut self, others: &[&Digest]) -> Result<(), DigestError> {
+        if let Some(other) = others.iter().find(|other| other.transform != self.transform) {
+            let (mine, theirs) = (self.transform.name(), other.transform.name());
+            return Err(DigestError::Transforms { mine, theirs });
+        }
+        let more = others.iter().fold(0, |sum: u64, other| sum.saturating_add(other.count()));
+        self.totals.check_room(more)?;
+        others.iter().for_each(|other| self.totals.merge(&other.totals));
+        let bodies = || others.iter().map(|other| &other.body);
+        if !bodies().all(|body| matches!(body, Body::Exact(_))) || self.count() > self.room() {
+            self.leave_exact();
+        }
+        for body in bodies() {
+            match body {
+                Body::Exact(values) if self.exact => self.values.extend(values),
+                Body::Exact(values) => {
+                    self.buffer.extend(values.iter().map(|&v| Item::tie(self.transform.key(v), 1)))
+                }
+                Body::Centroids(centroids) => self.buffer.extend(centroids.iter()),
+            }
+        }
+        if self.buffer.len() >= BUFFER {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// How many values stay as they came.
+    fn room(&self) -> u64 {
+        ((self.max_bytes - HEAD_BYTES) / 8) as u64
+    }
+
     /// How many values were added.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -198,9 +235,8 @@ impl Builder {
     }
 
     fn take(&mut self, held: impl ExactSizeIterator<Item = (f64, u64)> + Clone) {
-        let room = (self.max_bytes - HEAD_BYTES) / 8;
         if self.exact {
-            if self.count() <= room as u64 {
+            if self.count() <= self.room() {
                 for (value, weight) in held {
                     self.values.extend(std::iter::repeat_n(value, weight as usize));
                 }

@@ -66,6 +66,14 @@ pub(super) struct Curve {
 pub(super) type Place = (i32, f64);
 
 impl Curve {
+    /// Bytes held outside the struct itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.ranks)
+            + size_of_val(&*self.places)
+            + size_of_val(&*self.segments)
+            + size_of_val(&*self.extents)
+    }
+
     /// From sorted centroids, not empty, whose weights sum to `count` and whose
     /// values lie between the keys `low` and `high`.
     pub(super) fn new(

@@ -34,6 +34,18 @@ pub enum DigestError {
         /// Largest weight taken.
         max: u64,
     },
+    /// A weight that is no whole number, as floats bring it.
+    #[error(
+        "weight {weight} at place {place} is not a whole number from 1 to {max}; scale the weights"
+    )]
+    Fraction {
+        /// The weight.
+        weight: f64,
+        /// Its place in the weights given, from 0.
+        place: usize,
+        /// Largest weight taken.
+        max: u64,
+    },
     /// More values than a digest may count.
     #[error(
         "{count} values and {more} more pass the {COUNT_MAX} that a digest counts: start a new one"
@@ -109,5 +121,19 @@ pub enum DigestError {
         low: f64,
         /// The highest mean.
         high: f64,
+    },
+    /// A rank outside the distribution.
+    #[error("rank {q} is not within 0 to 1")]
+    Rank {
+        /// What was asked for.
+        q: f64,
+    },
+    /// Another engine's digest cannot be read, or not written for it.
+    #[error("{layout}: {problem}")]
+    Foreign {
+        /// The layout's name.
+        layout: &'static str,
+        /// What is wrong, with the numbers.
+        problem: String,
     },
 }

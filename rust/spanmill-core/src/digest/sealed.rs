@@ -6,7 +6,6 @@ use super::error::DigestError;
 use super::key::Transform;
 use super::merge::{EXACT_MERGE_MAX, Merger};
 use super::open::EXACT_MAX;
-use super::sum::Sum;
 use super::totals::Totals;
 
 const PURE: u64 = 1 << 31;
@@ -35,6 +34,8 @@ pub struct Quantile {
 /// What another library's digest says of a distribution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Foreign {
+    /// The axis to lay it on.
+    pub transform: Transform,
     /// Smallest value.
     pub min: f64,
     /// Largest value.
@@ -147,11 +148,10 @@ impl Digest {
     ///
     /// # Errors
     ///
-    /// A mean or extreme that is not a number or off the standard axis, a weight of 0,
+    /// A mean or extreme that is not a number or off the axis, a weight of 0,
     /// extremes that do not enclose the means, or more than 10^18 values.
     pub fn from_centroids(foreign: Foreign) -> Result<Self, DigestError> {
-        let transform = Transform::Standard;
-        let Foreign { min, max, sum, mut centroids } = foreign;
+        let Foreign { transform, min, max, sum, mut centroids } = foreign;
         if centroids.is_empty() {
             return Ok(Self::empty(transform));
         }
@@ -160,7 +160,12 @@ impl Digest {
             let refuse =
                 |reason| Err(DigestError::Centroid { place, centroids: centroids.len(), reason });
             if !transform.holds(centroid.mean) {
-                return refuse("the mean is not a number between 2^-64 and 2^64 in size");
+                return refuse(match transform {
+                    Transform::Standard => {
+                        "its mean is not a number from 2^-64 to 2^64 in size: read it as a wide digest"
+                    }
+                    Transform::Wide => "its mean is not a finite number",
+                });
             }
             if centroid.weight == 0 {
                 return refuse("the weight is 0");
@@ -175,7 +180,7 @@ impl Digest {
         }
         (totals.min, totals.max) = (min, max);
         if let Some(told) = sum.filter(|sum| sum.is_finite()) {
-            totals.sum = Sum::nano();
+            totals.sum = Totals::new(transform).sum;
             totals.sum.add_weighted(told, 1);
         }
         totals.sum = totals.sum.estimated();
@@ -347,6 +352,15 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Bytes held outside the struct itself.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match &self.shape {
+            Shape::Exact(values) => values.len() * 8,
+            Shape::Curve(curve) => curve.heap_bytes(),
+        }
+    }
+
     /// Value at rank `q`, held within [0, 1].
     ///
     /// Exact digests return the smallest value whose share of values at or below
