@@ -126,11 +126,12 @@ the fields that its constructor takes (crick, pytdigest, tdigest, tdigests, Duck
 Error: distance from a rank to the share of values below and through the value read there; a value \
 counts as met within 1e-7 of itself (1e-6 on streams beyond 2^±64, where ours runs on its wide \
 axis), for everyone alike: f32 and our keys are no finer.
-`ddsketch`, `sketches-ddsketch` and `hdrhistogram` bound the value's error, not the rank's: see the \
-table of parameters. `hdrhistogram` records integers: millionths, or units on streams of integers.
-Speed: one core, everyone in turn within a round, the best of {rounds} rounds; {stream}, at equal \
-bytes. Single values are the first {singles:,}. Each call is the peer's own: Python's include \
-Python's cost of a call, DuckDB's the planning of its SQL.
+`ddsketch`, `sketches-ddsketch` and `hdrhistogram` bound the value's error, not the rank's: see \
+the table of parameters. `hdrhistogram` records integers: millionths, or units on streams of \
+integers.
+Speed: one core, everyone in turn within a round, the best of {rounds} rounds; {stream}, at \
+equal bytes. Single values are the first {singles:,}. Each call is the peer's own: Python's \
+include Python's cost of a call, DuckDB's the planning of its SQL.
 Resident: growth of a fresh process over {digests} digests of {each:,} values that can still be \
 added to.
 """

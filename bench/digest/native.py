@@ -13,6 +13,7 @@ from bench.digest.contender import Answer, ContenderError, Facts, Held, Merged, 
 
 _ROOT: Final = Path(__file__).parent.parent.parent
 CRATE: Final = _ROOT / "bench" / "peers" / "digest"
+LOCK: Final = CRATE / "Cargo.lock"
 _TARGET: Final = _ROOT / "target" / "peers" / "digest"
 OURS: Final = "spanmill"
 
@@ -37,7 +38,7 @@ def built() -> Path:
 
 def versions() -> Mapping[str, str]:
     """Name the version of every crate that the lock file has."""
-    lock = tomllib.loads((CRATE / "Cargo.lock").read_text(encoding="utf-8"))
+    lock = tomllib.loads(LOCK.read_text(encoding="utf-8"))
     return {package["name"]: package["version"] for package in lock["package"]}
 
 

@@ -16,6 +16,9 @@ MIDDLE: Final = 10_000
 """The batch of the tables that show one."""
 
 
+WORDS: Final = ("won", "tied", "lost")
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Ours at its worst batch against the best peer at its best one."""
@@ -179,7 +182,7 @@ def _grid(figures: Sequence[Figure], n: int) -> list[str]:
         f"## Grid maximum at {BYTES:,} B, {n:,} values",
         "",
         "ppm of rank, worst of 0.001, 0.002 … 0.999. Ours at its worst batch, the best peer at",
-        f"its best. {called.count('won')} won, {called.count('tied')} tied, {called.count('lost')} lost.",
+        f"its best. {', '.join(f'{called.count(it)} {it}' for it in WORDS)}.",
         "",
         "| stream | ours | best peer | which, batch, bytes | × | |",
         "|---|---:|---:|---|---:|---|",
@@ -201,7 +204,7 @@ def _batches(figures: Sequence[Figure]) -> list[str]:
         for size in sizes:
             called = [it.word for it in verdicts(figures, size) if it.n == n]
             if called:
-                counts = " | ".join(str(called.count(word)) for word in ("won", "tied", "lost"))
+                counts = " | ".join(str(called.count(word)) for word in WORDS)
                 rows.append(f"| {n:,} | {_batch(size)} | {counts} |")
     if not rows:
         return []
