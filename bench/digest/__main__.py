@@ -132,6 +132,8 @@ integers.
 Speed: one core, everyone in turn within a round, the best of {rounds} rounds; {stream}, at \
 equal bytes. Single values are the first {singles:,}. Each call is the peer's own: Python's \
 include Python's cost of a call, DuckDB's the planning of its SQL.
+Through Python calls that take microseconds, streams longer than {singles:,} are not added one by \
+one: those digests are the same for every batch.
 Resident: growth of a fresh process over {digests} digests of {each:,} values that can still be \
 added to.
 """

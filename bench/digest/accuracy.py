@@ -126,9 +126,10 @@ def _figures(
     if held.weights is not None and not facts.weighted:
         return
     # A weight for one value at a time is nobody's interface.
-    smallest = 1 if held.weights is None else 2
-    taken = [it for it in task.batches if facts.takes(it) and (it == ALL or it >= smallest)]
-    measured = taken[:1] if facts.same_for_every_batch else taken
+    singles = held.weights is None and task.n <= facts.singles_max
+    taken = [it for it in task.batches if facts.takes(it) and (it != 1 or singles)]
+    # The cheapest first: it finds the parameter for the others.
+    taken.sort(key=lambda it: (it != ALL, -it))
     try:
         place = fitting(contender, sample)
     except ContenderError as error:
@@ -137,7 +138,7 @@ def _figures(
     answer: Answer | None = None
     for batch in taken:
         try:
-            if answer is None or batch in measured:
+            if answer is None or not facts.same_for_every_batch:
                 place, answer = answer_within(contender, held, place, batch, RANKS)
         except ContenderError as error:
             yield _figure(contender, task, EQUAL, batch, problem=str(error))

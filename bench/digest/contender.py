@@ -15,6 +15,9 @@ BYTES: Final = 1600
 ALL: Final = 0
 """The batch that holds every value."""
 
+SLOW_SINGLES: Final = 100_000
+"""`Facts.singles_max` of peers whose call for one value is slow."""
+
 PROBE: Final = 50_000
 """Values on which a parameter is tried before the whole stream is."""
 
@@ -82,6 +85,10 @@ class Facts:
     weighted: bool = False
     batch_min: int = 1
     """Smallest batch that its interface is made for; more than any stream: only all at once."""
+
+    singles_max: int = 2**62
+    """Longest stream that is added one by one: where that takes microseconds a value, and ends in
+    the same digest as larger batches."""
 
     same_for_every_batch: bool = False
     """It takes one value at a time, so that batches change nothing."""

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import datasketches
 import numpy as np
 
-from bench.digest.contender import Facts
+from bench.digest.contender import SLOW_SINGLES, Facts
 from bench.digest.in_process import Peer, Sketch
 from bench.digest.streams import Floats
 
@@ -74,7 +74,15 @@ def _peer(
             merged.merge(part.sketch)  # type: ignore[attr-defined]
         return kind(merged)
 
-    facts = Facts(name, "Python", version("datasketches"), "k", parameters, default)
+    facts = Facts(
+        name,
+        "Python",
+        version("datasketches"),
+        "k",
+        parameters,
+        default,
+        singles_max=SLOW_SINGLES,
+    )
     return Peer(facts, lambda k: kind(make(int(k))), combine)
 
 

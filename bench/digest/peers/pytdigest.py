@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pytdigest
 
-from bench.digest.contender import Facts
+from bench.digest.contender import SLOW_SINGLES, Facts
 from bench.digest.in_process import Peer, Sketch
 from bench.digest.streams import Floats
 
@@ -47,6 +47,7 @@ PEERS: Final = (
             range(20, 401),
             100,
             weighted=True,
+            singles_max=SLOW_SINGLES,
         ),
         lambda parameter: _Digest(pytdigest.TDigest(int(parameter))),
         _combine,
