@@ -186,20 +186,17 @@ class Digest:
         """
 
     @overload
-    def cdf(self, x: float) -> float | None: ...
-    @overload
-    def cdf(self, x: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]: ...
-    def cdf(self, x: Any) -> Any:
+    def cdf(self, x: float) -> float | None:
         """
         Estimate the share of values at or below `x`: the inverse of `quantile`.
 
         Returns:
-            A float for a number, None while empty; float64 for an array, NaN while empty.
-
-        Raises:
-            DigestError: `x` is NaN.
+            A float for a number, None while empty; float64 for an array, NaN while empty. NaN
+            for NaN.
         """
 
+    @overload
+    def cdf(self, x: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]: ...
     def rank_error(self, q: float) -> float | None:
         """
         Estimate how far the rank of `quantile(q)` is from `q`; 0 while `exact`, None while empty.
@@ -261,26 +258,26 @@ class Digest:
         """Serialise: versioned, with a checksum; the same bits on every machine."""
 
     @staticmethod
-    def from_bytes(data: bytes, max_bytes: int | None = None) -> Digest:
+    def from_bytes(data: bytes, max_bytes: int = 1600) -> Digest:
         """
         Read what `to_bytes` wrote, by this release or an older one.
 
         Args:
             data: All of the bytes.
-            max_bytes: Bound once more is added; by default 1,600 or `len(data)`, the larger.
+            max_bytes: Bound once more is added; no less than `len(data)`.
 
         Raises:
             DigestError: Not a digest, damaged, or from a newer release; says which.
         """
 
     def copy(self) -> Digest:
-        """Copy what is stored; the copy and this one grow apart."""
+        """Copy, working copy included; the two grow apart."""
 
     def to_duckdb(self) -> dict[str, Any]:
         """Give DuckDB's state of `approx_quantile`: `count`, `min`, `max`, `centroids`."""
 
     @staticmethod
-    def from_duckdb(state: Mapping[str, Any]) -> Digest:
+    def from_duckdb(state: Mapping[str, Any], *, wide: bool = False) -> Digest:
         """
         Read DuckDB's state of `approx_quantile`, as `export_state` or a Parquet row gives it.
 
@@ -292,7 +289,7 @@ class Digest:
         """Give the bytes of Trino's `tdigest`: `CAST(… AS tdigest)` of a varbinary."""
 
     @staticmethod
-    def from_trino(data: bytes) -> Digest:
+    def from_trino(data: bytes, *, wide: bool = False) -> Digest:
         """
         Read the bytes of Trino's `tdigest`.
 
@@ -304,7 +301,7 @@ class Digest:
         """Give the bytes of Apache DataSketches' t-digest of doubles."""
 
     @staticmethod
-    def from_datasketches(data: bytes) -> Digest:
+    def from_datasketches(data: bytes, *, wide: bool = False) -> Digest:
         """
         Read the bytes of Apache DataSketches' t-digest, of doubles or of floats.
 
@@ -316,7 +313,7 @@ class Digest:
         """Give the reference implementation's bytes, verbose: `MergingDigest.fromBytes`."""
 
     @staticmethod
-    def from_tdunning(data: bytes) -> Digest:
+    def from_tdunning(data: bytes, *, wide: bool = False) -> Digest:
         """
         Read the reference implementation's bytes, verbose or small.
 
@@ -336,7 +333,7 @@ class Digest:
 
     def __copy__(self) -> Digest: ...
     def __reduce__(self) -> tuple[object, tuple[bytes, int]]: ...
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, value: object, /) -> bool: ...
 
 @final
 class DigestColumn:

@@ -37,6 +37,10 @@ READ_PPM: Final = 1_000
 """How far a linear reader may be from the exact rank, given our centroids."""
 
 
+Stored = bytes | dict[str, Any]
+"""A digest as an engine keeps it; DuckDB's is a row."""
+
+
 @dataclass(frozen=True)
 class Read:
     """What a peer makes of a digest."""
@@ -54,10 +58,10 @@ class Peer(Protocol):
 
     name: str
 
-    def write(self, values: Floats) -> Any:
+    def write(self, values: Floats) -> Stored:
         """Digest the values and serialise."""
 
-    def read(self, stored: Any, xs: Floats) -> Read:
+    def read(self, stored: Stored, xs: Floats) -> Read:
         """Read a digest; gives quantiles at `QS` and ranks of `xs`."""
 
 
@@ -66,13 +70,13 @@ class DuckDb:
 
     name = "duckdb"
 
-    def write(self, values: Floats) -> Any:
+    def write(self, values: Floats) -> dict[str, Any]:
         """Export the state of an aggregation."""
         table = pa.table({"x": values})
         found = _sql("SELECT approx_quantile(x, 0.5) EXPORT_STATE FROM source", table)
         return found[0][0]
 
-    def read(self, stored: Any, xs: Floats) -> Read:
+    def read(self, stored: Stored, xs: Floats) -> Read:
         """Finalise the state at each rank."""
         column = pa.array([stored], pa.array(spanmill.Digest()).type)
         found = _sql(_finalize("state", np.concatenate([[0.0, 1.0], QS])), pa.table({"d": column}))
@@ -163,12 +167,12 @@ def peer(request: pytest.FixtureRequest) -> Peer:
     return OnJvm(request.getfixturevalue("running"), name)
 
 
-def stored_for(peer: Peer, digest: spanmill.Digest) -> Any:
+def stored_for(peer: Peer, digest: spanmill.Digest) -> Stored:
     """Write a digest of ours in the peer's layout."""
     return getattr(digest, f"to_{peer.name}")()
 
 
-def read_from(peer: Peer, stored: Any) -> spanmill.Digest:
+def read_from(peer: Peer, stored: Stored) -> spanmill.Digest:
     """Read the peer's digest into one of ours."""
     read = getattr(spanmill.Digest, f"from_{peer.name.removesuffix('-small')}")
     return read(stored)  # type: ignore[no-any-return]
@@ -294,7 +298,7 @@ def test_weights_travel(peer: Peer) -> None:
 
 
 def test_the_small_encoding_is_read(running: Jvm) -> None:
-    """tdunning's small encoding arrives as far as its single floats hold it."""
+    """The small encoding of tdunning arrives as far as its single floats hold it."""
     values = values_of("lognormal")
 
     digest = spanmill.Digest.from_tdunning(running.write("tdunning-small", values))

@@ -10,13 +10,13 @@ use spanmill_core::digest::{self as core, Answers, DigestError, LiveDigest, Tran
 
 use crate::column::{Capsules, DigestColumn, export, export_schema};
 use crate::errors::digest_error;
-use crate::floats::{Floats, array, float_array};
+use crate::floats::{Floats, count_array, float_array};
 
 /// Fewer values are added without letting go of the interpreter: coming back may
 /// cost a busy thread's whole turn.
 const DETACH_FROM: usize = 4096;
 
-/// Default of `max_bytes`.
+/// Default of `max_bytes`, which signatures spell out for `help()`.
 const MAX_BYTES: usize = 1600;
 
 /// A distribution in at most `max_bytes` bytes: quantiles with a stated error, exact while small.
@@ -61,7 +61,7 @@ impl Digest {
 #[pymethods]
 impl Digest {
     #[new]
-    #[pyo3(signature = (max_bytes=MAX_BYTES, *, wide=false))]
+    #[pyo3(signature = (max_bytes=1600, *, wide=false))]
     fn py_new(py: Python<'_>, max_bytes: usize, wide: bool) -> PyResult<Self> {
         Self::new(py, LiveDigest::new(axis(wide), max_bytes))
     }
@@ -149,9 +149,9 @@ impl Digest {
     /// Give ascending means, float64, and their weights, uint64.
     fn centroids<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let answers = self.answers(py);
-        let both = answers.digest().centroids().map(|it| (it.mean, it.weight.to_ne_bytes()));
-        let (means, weights): (Vec<f64>, Vec<[u8; 8]>) = both.unzip();
-        Ok((float_array(py, &means)?, array(py, "uint64", &weights)?))
+        let both = answers.digest().centroids().map(|it| (it.mean, it.weight));
+        let (means, weights): (Vec<f64>, Vec<u64>) = both.unzip();
+        Ok((float_array(py, &means)?, count_array(py, &weights)?))
     }
 
     #[getter]
@@ -216,7 +216,7 @@ impl Digest {
 
     /// Read what `to_bytes` wrote.
     #[staticmethod]
-    #[pyo3(signature = (data, max_bytes=MAX_BYTES))]
+    #[pyo3(signature = (data, max_bytes=1600))]
     fn from_bytes(py: Python<'_>, data: &[u8], max_bytes: usize) -> PyResult<Self> {
         let digest = core::Digest::from_bytes(data);
         Self::new(py, digest.and_then(|digest| LiveDigest::of(digest, max_bytes)))

@@ -21,7 +21,8 @@ impl Floats {
             return Ok(Self::One([one.value()]));
         }
         let borrowed = PyBuffer::get(values).ok();
-        if let Some(buffer) = borrowed.filter(|it| it.is_c_contiguous()) {
+        // The format as well: PyO3 takes float64 of the other byte order for its own.
+        if let Some(buffer) = borrowed.filter(|it| it.is_c_contiguous() && it.format() == c"d") {
             return Ok(Self::Many(buffer));
         }
         static ASARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -58,19 +59,20 @@ impl Floats {
     }
 }
 
-/// A NumPy array of 8-byte numbers that owns its memory.
-pub(crate) fn array<'py>(
-    py: Python<'py>,
-    dtype: &str,
-    words: &[[u8; 8]],
-) -> PyResult<Bound<'py, PyAny>> {
-    static FROMBUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let bytes = PyByteArray::new(py, words.as_flattened());
-    FROMBUFFER.import(py, "numpy", "frombuffer")?.call1((bytes, dtype))
-}
+static FROMBUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// A float64 array.
+/// A float64 array that owns its memory. Without naming the type, which NumPy would look up.
 pub(crate) fn float_array<'py>(py: Python<'py>, values: &[f64]) -> PyResult<Bound<'py, PyAny>> {
     let words: Vec<[u8; 8]> = values.iter().map(|value| value.to_ne_bytes()).collect();
-    array(py, "float64", &words)
+    FROMBUFFER.import(py, "numpy", "frombuffer")?.call1((memory(py, &words),))
+}
+
+/// A uint64 array that owns its memory.
+pub(crate) fn count_array<'py>(py: Python<'py>, counts: &[u64]) -> PyResult<Bound<'py, PyAny>> {
+    let words: Vec<[u8; 8]> = counts.iter().map(|count| count.to_ne_bytes()).collect();
+    FROMBUFFER.import(py, "numpy", "frombuffer")?.call1((memory(py, &words), "uint64"))
+}
+
+fn memory<'py>(py: Python<'py>, words: &[[u8; 8]]) -> Bound<'py, PyByteArray> {
+    PyByteArray::new(py, words.as_flattened())
 }
