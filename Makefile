@@ -27,11 +27,12 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 DEPS := $(VENV)/.deps
 PROTO := python/spanmill/v1/.generated
 CORE := $(VENV)/.core
+PEERS := $(VENV)/.peers
 PROTO_SOURCES := $(wildcard proto/spanmill/v1/*.proto)
 RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) \
   Cargo.toml Cargo.lock $(wildcard rust-toolchain.toml .cargo/config.toml)
 
-.PHONY: help demo test test-peers bench lint docs lock clean toolchain lint-tools
+.PHONY: help demo test test-peers bench bench-digest lint docs lock clean toolchain lint-tools
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,11 +44,14 @@ test: lint $(CORE) $(PROTO) ## lint, then every test that needs nothing beyond P
 	cargo test --locked --workspace --exclude spanmill-py -- --quiet
 	$(BIN)/python -m pytest
 
-test-peers: $(CORE) $(PROTO) ## tests against peers: other engines, other toolchains, long fuzzing
+test-peers: $(CORE) $(PROTO) $(PEERS) ## tests against peers: other engines, other toolchains, long fuzzing
 	$(BIN)/python -m pytest tests/peers
 
 bench: $(CORE) $(PROTO) ## run the named scenarios and keep the figures in bench/runs/
 	$(BIN)/python -m bench
+
+bench-digest: $(CORE) $(PROTO) $(PEERS) ## our digest against its peers: error, bytes, speed; kept in bench/runs/
+	$(BIN)/python -m bench.digest
 
 lint: lint-tools $(CORE) $(PROTO) ## ruff, mypy, stubtest, rustfmt and clippy; warnings are errors
 	$(BIN)/ruff check
@@ -62,7 +66,7 @@ docs: $(CORE) $(PROTO) ## write the generated pages of docs/ again
 
 lock: $(DEPS) ## resolve requirements/*.in again, for every platform, with hashes
 	$(BIN)/python -m pip install --quiet uv
-	cd requirements && for name in runtime dev; do \
+	cd requirements && for name in runtime dev peers; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --custom-compile-command 'make lock' $$name.in --output-file $$name.txt \
 	  || exit 1; done
@@ -80,6 +84,11 @@ $(DEPS): requirements/dev.txt | toolchain
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  --requirement requirements/dev.txt
 	@touch $@
+
+# What cannot be installed is left out; the stamp says why, and so does the bench.
+$(PEERS): requirements/peers.txt bench/digest/install.py $(DEPS)
+	@echo 'installing the packages of requirements/peers.txt into $(VENV)/'
+	@$(BIN)/python -m bench.digest.install $@
 
 $(PROTO): $(PROTO_SOURCES) $(DEPS)
 	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=python --pyi_out=python \

@@ -1,25 +1,20 @@
 """`python -m bench`: runs the named scenarios, prints the tables and keeps every figure."""
 
 import argparse
-import itertools
-import json
-import shlex
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from bench import collector, machine, report
+from bench.kept import RUNS, keep
 from bench.payload import RESOURCE_ATTRIBUTES, SERIES, SPAN_ATTRIBUTES, Pool
 from bench.scenario import ACK_LOAD, NAMES, Bench
 from bench.trial import Trial
 from spanmill import _core
-
-RUNS: Final = Path(__file__).parent / "runs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trials = bench.run(asked.scenarios)
     text = report.summary(trials, notes=[*notes, *_notes(asked.runs, asked.seconds)])
     about["took"] = f"{time.monotonic() - began:.0f} s"
-    kept = _keep(asked.out, about, trials, text)
+    raw = {"trials": [asdict(trial) for trial in trials]}
+    kept = keep(asked.out, "bench", about, text, raw)
     print(f"\n{text}\nkept in {kept}")
     return 1 if any(trial.problem for trial in trials) else 0
 
@@ -111,27 +107,6 @@ def _notes(runs: int, seconds: float) -> list[str]:
     if runs < report.RUNS_MIN:
         text += f"Fewer than {report.RUNS_MIN} trials: do not compare these figures.\n"
     return text.splitlines()
-
-
-def _keep(out: Path, about: dict[str, str], trials: list[Trial], text: str) -> Path:
-    """Write the run's folder: README with command and machine, tables, raw figures."""
-    name = f"{datetime.now(UTC):%Y-%m-%d}-{machine.slug()}"
-    taken = itertools.count(2)
-    folder = out / name
-    while folder.exists():
-        folder = out / f"{name}-{next(taken)}"
-    folder.mkdir(parents=True)
-    command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
-    rows = "".join(f"| {key} | {value} |\n" for key, value in about.items())
-    (folder / "README.md").write_text(
-        f"# {folder.name}\n\n    {command}\n\n| | |\n|---|---|\n{rows}\n"
-        "Tables: `summary.md`. Every figure of every trial: `raw.json`.\n",
-        encoding="utf-8",
-    )
-    (folder / "summary.md").write_text(text, encoding="utf-8")
-    raw = {"command": command, "machine": about, "trials": [asdict(trial) for trial in trials]}
-    (folder / "raw.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    return folder
 
 
 if __name__ == "__main__":

@@ -14,6 +14,15 @@ from spanmill import _core
 
 def describe() -> dict[str, str]:
     """List machine and versions, in the order in which a person would ask for them."""
+    return {
+        **base(),
+        "grpcio": version("grpcio"),
+        "Collector": f"{collector.VERSION}, {_first_line('go', 'version')}",
+    }
+
+
+def base() -> dict[str, str]:
+    """List what every bench depends on."""
     core = _core.build_info()
     return {
         "CPU": f"{cpu_model()}, {os.cpu_count()} cores",
@@ -23,8 +32,6 @@ def describe() -> dict[str, str]:
         "spanmill": f"{core['version']}, {core['profile']}, {_commit()}",
         "rustc": _first_line("rustc", "--version"),
         "Python": platform.python_version(),
-        "grpcio": version("grpcio"),
-        "Collector": f"{collector.VERSION}, {_first_line('go', 'version')}",
     }
 
 

@@ -1,0 +1,1 @@
+"""Compares our digest with its peers: error, size and speed on the same streams."""
