@@ -131,7 +131,16 @@ def test_views_have_their_own_names(tmp_path: Path) -> None:
         ("slo.files", [], "slo.files=[]"),
         (
             "views",
-            [{"name": "v", "where": {}, "dimensions": ["model"], "measures": ["ttft"]}],
+            [
+                {
+                    "name": "v",
+                    "where": {},
+                    "dimensions": ["model"],
+                    "measures": ["ttft"],
+                    "distinct": [],
+                    "top": [],
+                }
+            ],
             "views=[{name: v, dimensions: [model], measures: [ttft]}]",
         ),
     ],
