@@ -108,7 +108,7 @@ class EngineLimits(Section):
     """Series of one view. An objective's dimensions are the last that collapse."""
 
     tenant_series: Annotated[int, Field(ge=1)] = 25_000
-    """Series of one tenant in one view; past it that tenant's own values collapse, no other's."""
+    """Series of one named tenant in one view; past it only that tenant's own values collapse."""
 
     groups: Annotated[int, Field(ge=1)] = 1000
     """Groups of one objective that keep a budget of their own."""

@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub scratch: Scratch,
     /// Steady time of the last round of retirement, nanoseconds.
     pub retired_at_ns: AtomicI64,
+    /// Steady time before which no value could be let go of, nanoseconds.
+    pub values_looked_through_ns: AtomicI64,
     /// What queries may count on.
     kept: RwLock<Kept>,
     sealer: Mutex<Sealer>,
@@ -102,6 +104,7 @@ impl State {
             stats: Stats::default(),
             scratch: Scratch::default(),
             retired_at_ns: AtomicI64::new(0),
+            values_looked_through_ns: AtomicI64::new(0),
             kept: RwLock::default(),
             sealer: Mutex::new(Sealer { sink, demoted: false }),
             demoted: Default::default(),
