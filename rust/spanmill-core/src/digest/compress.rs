@@ -14,9 +14,17 @@ pub(super) const MERGED_GAP: f64 = 2.5;
 /// The same between centroids much finer than the slots.
 pub(super) const FINE_GAP: f64 = 1.25;
 
-/// Shares of a slot above which a tie stays alone, tried in turn until the centroids
-/// suffice: loners take more of them than the scale function has slots.
-const ALONE_SHARES: [f64; 3] = [0.3, 0.6, 1.0];
+/// Shares of a slot above which a tie stays alone, the best of which is taken: loners
+/// are exact but take centroids from the rest.
+const ALONE_SHARES: [f64; 5] = [0.3, 0.6, 1.0, 0.15, 0.08];
+/// The same for working centroids, which are finer.
+const WORKING_SHARE: f64 = 0.5;
+/// Share of a tie that ranks are off by where the curve runs through it.
+const TIE_ERROR: f64 = 0.5;
+/// Share of a centroid of different values that ranks are off by within it.
+const MIXED_ERROR: f64 = 0.03;
+/// Tries to make the centroids as few as promised, for one share.
+const TRIES: usize = 4;
 
 /// Some values at one place of the axis, on their way into a digest.
 ///
@@ -129,41 +137,64 @@ pub(super) fn compress(
     if out.len() <= clusters && out.iter().all(|item| item.spread == 0) {
         return out;
     }
-    let mut shares = ALONE_SHARES.into_iter();
-    let mut share = 0.0;
-    let mut slots = clusters;
-    while slots >= SLOTS_MIN {
-        let limits = scale::limits(count, slots).collect();
-        let limits = gaps::around(items.clone(), limits, gap_slots);
-        if limits.len() > clusters {
-            slots -= limits.len() - clusters;
-            continue;
+    let full: Vec<f64> = scale::limits(count, clusters).collect();
+    let mut best = (f64::INFINITY, Vec::new());
+    for share in ALONE_SHARES {
+        let mut slots = clusters;
+        let mut tie = 0.0;
+        for _ in 0..TRIES {
+            let limits = scale::limits(count, slots).collect();
+            let limits = gaps::around(items.clone(), limits, gap_slots);
+            let mut pass = Pass::new(&limits, share, out);
+            pass.walk(items.clone());
+            tie = pass.widest_tie * clusters as f64 / slots as f64;
+            out = pass.out;
+            if out.len() <= clusters {
+                if slots == clusters {
+                    // No tie cost the others anything.
+                    return out;
+                }
+                break;
+            }
+            slots = slots.saturating_sub(out.len() - clusters).max(SLOTS_MIN.max(slots / 2));
         }
-        share = shares.next().unwrap_or(share);
-        out = Pass::new(&limits, share, out).run(items.clone());
-        if out.len() <= clusters {
-            return out;
-        }
-        if shares.len() == 0 {
-            // As many slots less as there are centroids too many, for the strictest share.
-            slots = slots.saturating_sub((out.len() - clusters).min(slots / 2));
+        let error = (tie * TIE_ERROR).max(looseness(&out, &full) * MIXED_ERROR);
+        if out.len() <= clusters && error < best.0 {
+            best = (error, std::mem::take(&mut out));
         }
     }
-    Pass::new(&[count as f64], 1.0, out).run(items)
+    if best.1.is_empty() { Pass::new(&[count as f64], 1.0, out).run(items) } else { best.1 }
 }
 
-/// Compress sorted `items` to about `slots` centroids, at the cost of one walk or two.
+/// How much wider than its slot the widest centroid is that is not a tie.
+fn looseness(out: &[Item], limits: &[f64]) -> f64 {
+    let (mut slot, mut before) = (0, 0.0);
+    let mut loosest = 0.0f64;
+    for item in out {
+        let weight = item.weight as f64;
+        while limits[slot] < before + 0.5 * weight && slot + 1 < limits.len() {
+            slot += 1;
+        }
+        before += weight;
+        if !item.pure {
+            let width = limits[slot] - if slot == 0 { 0.0 } else { limits[slot - 1] };
+            loosest = loosest.max(weight / width);
+        }
+    }
+    loosest
+}
+
+/// Compress sorted `items` to about as many centroids as there are `limits`.
 ///
 /// For working centroids, which need not be as many as promised.
 pub(super) fn condense(
     items: impl Iterator<Item = Item> + Clone,
-    count: u64,
-    slots: usize,
+    limits: Vec<f64>,
     out: Vec<Item>,
 ) -> Vec<Item> {
     let items = Ties::new(items);
-    let limits = gaps::around(items.clone(), scale::limits(count, slots).collect(), MERGED_GAP);
-    Pass::new(&limits, 1.0, out).run(items)
+    let limits = gaps::around(items.clone(), limits, MERGED_GAP);
+    Pass::new(&limits, WORKING_SHARE, out).run(items)
 }
 
 /// One walk over the items: ranks rise, a slot at a time.
@@ -175,6 +206,8 @@ struct Pass<'a> {
     end: f64,
     width: f64,
     before: u64,
+    /// Slots' worth of values in the widest tie that did not stay alone.
+    widest_tie: f64,
     open: Option<Cluster>,
     out: Vec<Item>,
 }
@@ -183,10 +216,25 @@ impl<'a> Pass<'a> {
     fn new(limits: &'a [f64], alone_share: f64, mut out: Vec<Item>) -> Self {
         out.clear();
         let end = limits[0];
-        Self { limits, alone_share, slot: 0, end, width: end, before: 0, open: None, out }
+        Self {
+            limits,
+            alone_share,
+            slot: 0,
+            end,
+            width: end,
+            before: 0,
+            widest_tie: 0.0,
+            open: None,
+            out,
+        }
     }
 
     fn run(mut self, items: impl Iterator<Item = Item>) -> Vec<Item> {
+        self.walk(items);
+        self.out
+    }
+
+    fn walk(&mut self, items: impl Iterator<Item = Item>) {
         for item in items {
             let mut rest = item;
             while let Some((part, remainder)) = self.cut(rest) {
@@ -196,7 +244,6 @@ impl<'a> Pass<'a> {
             self.push(rest);
         }
         self.close();
-        self.out
     }
 
     /// Cut a spread item where the limit after its first rank falls inside it.
@@ -217,10 +264,16 @@ impl<'a> Pass<'a> {
         if middle > self.end {
             self.advance(middle);
         }
-        if item.pure && item.weight > 1 && item.weight as f64 > self.alone_share * self.width {
-            self.close();
-            self.out.push(item);
-        } else if let Some(cluster) = self.open.as_mut() {
+        if item.pure && item.weight > 1 {
+            let share = item.weight as f64 / self.width;
+            if share > self.alone_share {
+                self.close();
+                self.out.push(item);
+                return;
+            }
+            self.widest_tie = self.widest_tie.max(share);
+        }
+        if let Some(cluster) = self.open.as_mut() {
             cluster.absorb(item);
         } else {
             self.open = Some(Cluster::new(item));

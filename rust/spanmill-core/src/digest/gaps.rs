@@ -9,13 +9,16 @@ use super::compress::Item;
 /// Widths of a centroid missing, at the density before it, that make a stretch a gap:
 /// what stands for many values is further from its neighbours than they were.
 const EXTENTS: f64 = 4.0;
-/// Values in a slot below which a gap is left to interpolation: its error is as small.
-const SLOT_MIN: f64 = 8.0;
+/// Values in a slot below which there is nothing to keep apart.
+const SLOT_MIN: f64 = 2.0;
+/// Values that must be missing: fewer may be by chance.
+const MISSING_MIN: f64 = 16.0;
 /// Slots over which the density is taken. Two spans must agree, or the unevenness of
 /// centroids that stand for many values would look like gaps.
 const SPANS: [f64; 2] = [1.0, 4.0];
-/// How much further from the gap each limit beside it lies than the one before.
-const GROWTH: f64 = 2.0;
+/// How much further from the gap each limit beside it lies than the one before: near it,
+/// where centroids are light, and from an eighth of a slot on, where the curve bends most.
+const GROWTHS: [f64; 2] = [2.0, 1.5];
 /// Slots for one gap that may have limits of its own.
 const SLOTS_A_GAP: usize = 40;
 
@@ -68,21 +71,31 @@ pub(super) fn around(
     gaps.sort_by(|a, b| b.missing.total_cmp(&a.missing).then(a.rank.total_cmp(&b.rank)));
     gaps.truncate((limits.len() / SLOTS_A_GAP).max(1));
     let count = limits[limits.len() - 1];
-    limits.retain(|limit| {
-        *limit == count || gaps.iter().all(|gap| (limit - gap.rank).abs() >= gap.slot)
-    });
     for gap in &gaps {
+        let distances = distances(gap.slot);
+        let reach = distances.last().copied().unwrap_or(0.0);
+        limits.retain(|limit| *limit == count || (limit - gap.rank).abs() >= reach);
         limits.push(gap.rank);
-        let mut distance = 1.0;
-        while distance < gap.slot * GROWTH {
-            limits.extend([gap.rank - distance, gap.rank + distance]);
-            distance *= GROWTH;
-        }
+        limits.extend(distances.iter().flat_map(|d| [gap.rank - d, gap.rank + d]));
     }
     limits.sort_unstable_by(f64::total_cmp);
     limits.dedup();
     limits.retain(|limit| (1.0..=count).contains(limit));
     limits
+}
+
+/// How far from a gap limits stand: 1, then ever further, until they are a slot apart.
+fn distances(slot: f64) -> Vec<f64> {
+    let mut out = vec![1.0];
+    let mut distance = 1.0;
+    loop {
+        let next = distance * GROWTHS[usize::from(distance >= slot / 8.0)];
+        if next - distance > slot {
+            return out;
+        }
+        distance = next;
+        out.push(distance);
+    }
 }
 
 fn find(items: impl Iterator<Item = Item>, limits: &[f64], slots: f64) -> Vec<Gap> {
@@ -107,7 +120,7 @@ fn find(items: impl Iterator<Item = Item>, limits: &[f64], slots: f64) -> Vec<Ga
             let step = is_tie(last, slot) && is_tie(item, slot);
             if let [Some(near), Some(far)] = anchors.each_ref().map(known)
                 && !step
-                && empty > slots * near.max(far)
+                && empty > slots.max(MISSING_MIN / slot) * near.max(far)
                 && empty * slot > EXTENTS * extent(last).max(extent(item)) * near.max(far)
             {
                 let missing = empty / near.max(far).max(1.0);
