@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from spanmill import _core
 from spanmill.engine import EngineConfig, Maintenance, core_config, known_names, open_engine
@@ -99,6 +100,13 @@ class Ticking:
         self.ticked = threading.Event()
         self.error: Exception | None = None
         self.reason: str | None = None
+        self.demoted = 0
+
+    def stats(self) -> bytes:
+        """Tell what was given up for the memory budget."""
+        demoted = {"1m": {"buckets": self.demoted, "bytes": 100 * self.demoted}}
+        held = {"memory_bytes": 2000, "memory_limit_bytes": 1900}
+        return json.dumps(held | {"demoted": demoted}).encode()
 
     def unready(self) -> str | None:
         """Say why no traffic should come."""
@@ -194,6 +202,22 @@ def test_a_doubt_is_passed_on(
     engine.reason = None
 
     wait_until(lambda: told[-1] is None)
+
+
+def test_a_spent_memory_budget_is_logged_once(
+    maintain: Callable[[Any], Maintenance], wait_until: Callable[..., None]
+) -> None:
+    """One line says that the memory budget begins to cost buckets, however long it does."""
+    engine = Ticking()
+    with structlog.testing.capture_logs() as lines:
+        maintain(engine)
+        for more in range(3):
+            engine.demoted += 1 + more
+            ticks = engine.ticks
+            wait_until(lambda: engine.ticks > ticks + 25)  # noqa: B023  waits within the round
+
+    said = [line for line in lines if "memory budget" in line["event"]]
+    assert [1900] == [line["limit_bytes"] for line in said]
 
 
 def test_maintenance_seals(

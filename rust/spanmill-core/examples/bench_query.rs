@@ -56,12 +56,14 @@ fn main() -> Result<(), Failure> {
     for share in [60, 10, 1] {
         let asked = &models[..(models.len() / share).max(1)];
         let question = question(asked);
-        let (mut took, ingested) = beside(&rig, &models, || ask(&rig, &question, length, rate))?;
+        let ((mut took, cpu), ingested) =
+            beside(&rig, &models, || ask(&rig, &question, length, rate))?;
         took.sort_unstable();
         let at = |q: f64| took[((took.len() - 1) as f64 * q) as usize].as_secs_f64() * 1e3;
         say(&json!({
             "series": asked.len(), "centroids": asked.len() as u64 * SEALED as u64 * centroids(),
             "queries": took.len(), "p50_ms": at(0.5), "p99_ms": at(0.99),
+            "mean_cpu_ms": cpu.map(|cpu| cpu.as_secs_f64() * 1e3 / took.len() as f64),
             "ingest_beside_spans_a_second": ingested,
         }))?;
     }
@@ -119,9 +121,20 @@ fn question(models: &[String]) -> String {
     .to_string()
 }
 
-/// Ask at a steady rate; how long each answer took.
-fn ask(rig: &Rig, question: &str, length: Duration, rate: f64) -> Result<Vec<Duration>, Failure> {
-    let start = Instant::now();
+/// CPU time of this thread so far, where the system tells: free of who else wants the cores.
+fn cpu_time() -> Option<Duration> {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(told.split(' ').next()?.parse().ok()?))
+}
+
+/// Ask at a steady rate: how long each answer took, and the CPU time of all.
+fn ask(
+    rig: &Rig,
+    question: &str,
+    length: Duration,
+    rate: f64,
+) -> Result<(Vec<Duration>, Option<Duration>), Failure> {
+    let (start, cpu) = (Instant::now(), cpu_time());
     let mut took = Vec::new();
     while start.elapsed() < length {
         let intended = Duration::from_secs_f64(took.len() as f64 / rate);
@@ -133,7 +146,7 @@ fn ask(rig: &Rig, question: &str, length: Duration, rate: f64) -> Result<Vec<Dur
             return Err("an answer without a series: nothing was merged".into());
         }
     }
-    Ok(took)
+    Ok((took, cpu_time().zip(cpu).map(|(after, before)| after - before)))
 }
 
 /// Run `work` beside a thread that ingests at full speed; its result, and spans a second.
@@ -165,7 +178,8 @@ fn feed(rig: &Rig, models: &[String], stop: &AtomicBool, ingested: &AtomicU64) {
         }
         let place = turn as usize % requests.len();
         requests[place].move_to(now_ns);
-        rig.engine.ingest_traces(&requests[place].bytes).expect("valid OTLP");
+        let answer = rig.engine.ingest_traces(&requests[place].bytes).expect("valid OTLP");
+        assert!(answer.is_empty(), "refused some of the spans");
         let spans = ingested.fetch_add(SPANS_A_REQUEST as u64, Ordering::Relaxed);
         if spans / SPANS_A_SECOND != (spans + SPANS_A_REQUEST as u64) / SPANS_A_SECOND {
             now_ns += SECOND_NS;

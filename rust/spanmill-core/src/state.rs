@@ -192,10 +192,10 @@ impl State {
         let mut kept = self.kept();
         let demotion = demote(&mut kept, &stores, self.identity_bytes(), self.limits.memory);
         stores.iter().for_each(|store| store.set_over_budget(demotion.falls_short));
+        *self.kept.write() = kept;
         if demotion.total().buckets == 0 {
             return false;
         }
-        *self.kept.write() = kept;
         for (total, held) in self.demoted.iter().zip(demotion.by_tier) {
             let _ = total.buckets.fetch_add(held.buckets as u64, Ordering::Relaxed);
             let _ = total.bytes.fetch_add(held.bytes as u64, Ordering::Relaxed);

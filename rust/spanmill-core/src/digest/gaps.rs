@@ -9,13 +9,16 @@ use super::compress::Item;
 /// Widths of a centroid missing, at the density before it, that make a stretch a gap:
 /// what stands for many values is further from its neighbours than they were.
 const EXTENTS: f64 = 4.0;
-/// Values in a slot below which a gap is left to interpolation: its error is as small.
-const SLOT_MIN: f64 = 8.0;
+/// Values in a slot below which there is nothing to keep apart.
+const SLOT_MIN: f64 = 2.0;
+/// Values that must be missing: fewer may be by chance.
+const MISSING_MIN: f64 = 16.0;
 /// Slots over which the density is taken. Two spans must agree, or the unevenness of
 /// centroids that stand for many values would look like gaps.
 const SPANS: [f64; 2] = [1.0, 4.0];
-/// How much further from the gap each limit beside it lies than the one before.
-const GROWTH: f64 = 2.0;
+/// How much further from the gap each limit beside it lies than the one before: near it,
+/// where centroids are light, and from an eighth of a slot on, where the curve bends most.
+const GROWTHS: [f64; 2] = [2.0, 1.5];
 /// Slots for one gap that may have limits of its own.
 const SLOTS_A_GAP: usize = 40;
 
@@ -30,25 +33,29 @@ struct Gap {
     missing: f64,
 }
 
-/// Rank and key some slots back, and half as many.
-///
-/// The density between the first and the last item is that of the data here.
+/// A rank and its key some slots back, and one about half as far.
 #[derive(Clone, Copy)]
-struct Anchors([(f64, f64); 2]);
+struct Anchor {
+    older: (f64, f64),
+    newer: (f64, f64),
+}
 
-impl Anchors {
-    /// Keys that a slot's worth of values takes; `None` where too few came.
+impl Anchor {
+    /// Keys that `slot` values take between the older one and here; moves on after `span`
+    /// values. Infinite where too few values lie between.
     #[inline]
-    fn keys_a_slot(&self, middle: f64, key: f64, slot: f64) -> Option<f64> {
-        let (rank, from) = self.0[0];
-        (middle - rank >= slot).then(|| (key - from) * slot / (middle - rank))
+    fn spacing(&mut self, (rank, key): (f64, f64), slot: f64, span: f64) -> f64 {
+        let (values, keys) = (rank - self.older.0, key - self.older.1);
+        if rank - self.newer.0 >= span {
+            (self.older, self.newer) = (self.newer, (rank, key));
+        }
+        if values >= slot { keys * slot / values } else { f64::INFINITY }
     }
 
-    #[inline]
-    fn follow(&mut self, middle: f64, key: f64, span: f64) {
-        if middle - self.0[1].0 >= span {
-            self.0 = [self.0[1], (middle, key)];
-        }
+    /// Take an empty stretch out of the density.
+    fn skip(&mut self, keys: f64) {
+        self.older.1 += keys;
+        self.newer.1 += keys;
     }
 }
 
@@ -56,11 +63,7 @@ impl Anchors {
 ///
 /// A stretch is a gap if at least `slots` slots' worth of values are missing there, at the
 /// density before it.
-pub(super) fn around(
-    items: impl Iterator<Item = Item>,
-    mut limits: Vec<f64>,
-    slots: f64,
-) -> Vec<f64> {
+pub(super) fn around(items: &[Item], mut limits: Vec<f64>, slots: f64) -> Vec<f64> {
     let mut gaps = find(items, &limits, slots);
     if gaps.is_empty() {
         return limits;
@@ -68,16 +71,12 @@ pub(super) fn around(
     gaps.sort_by(|a, b| b.missing.total_cmp(&a.missing).then(a.rank.total_cmp(&b.rank)));
     gaps.truncate((limits.len() / SLOTS_A_GAP).max(1));
     let count = limits[limits.len() - 1];
-    limits.retain(|limit| {
-        *limit == count || gaps.iter().all(|gap| (limit - gap.rank).abs() >= gap.slot)
-    });
     for gap in &gaps {
+        let distances = distances(gap.slot);
+        let reach = distances.last().copied().unwrap_or(0.0);
+        limits.retain(|limit| *limit == count || (limit - gap.rank).abs() >= reach);
         limits.push(gap.rank);
-        let mut distance = 1.0;
-        while distance < gap.slot * GROWTH {
-            limits.extend([gap.rank - distance, gap.rank + distance]);
-            distance *= GROWTH;
-        }
+        limits.extend(distances.iter().flat_map(|d| [gap.rank - d, gap.rank + d]));
     }
     limits.sort_unstable_by(f64::total_cmp);
     limits.dedup();
@@ -85,41 +84,59 @@ pub(super) fn around(
     limits
 }
 
-fn find(items: impl Iterator<Item = Item>, limits: &[f64], slots: f64) -> Vec<Gap> {
+/// How far from a gap limits stand: 1, then ever further, until they are a slot apart.
+fn distances(slot: f64) -> Vec<f64> {
+    let mut out = vec![1.0];
+    let mut distance = 1.0;
+    loop {
+        let next = distance * GROWTHS[usize::from(distance >= slot / 8.0)];
+        if next - distance > slot {
+            return out;
+        }
+        distance = next;
+        out.push(distance);
+    }
+}
+
+fn find(items: &[Item], limits: &[f64], slots: f64) -> Vec<Gap> {
     let mut gaps = Vec::new();
     let mut ranks = limits.iter().copied();
     let (mut low, mut high) = (0.0, 0.0);
     let mut before = 0.0;
-    let mut anchors: Option<[Anchors; 2]> = None;
-    let (mut last, mut middle) = (Item::tie(0, 0), 0.0);
-    for item in items {
+    let mut last = items.first().copied().unwrap_or(Item::tie(0, 0));
+    let start = (0.0, f64::from(last.key));
+    let mut anchors = [Anchor { older: start, newer: start }; 2];
+    // Keys between two items that may be a gap, and those a slot's worth of values takes.
+    let (mut suspect, mut spacing) = (i64::MAX, f64::INFINITY);
+    for &item in items {
         let weight = item.weight as f64;
         let here = before + 0.5 * weight;
-        while high < here {
-            (low, high) = (high, ranks.next().unwrap_or(f64::INFINITY));
-        }
-        let key = f64::from(item.key);
-        let anchors = anchors.get_or_insert([Anchors([(here, key); 2]); 2]);
-        let slot = high - low;
-        if slot >= SLOT_MIN {
-            let empty = key - f64::from(last.key);
-            let known = |anchors: &Anchors| anchors.keys_a_slot(middle, f64::from(last.key), slot);
-            let step = is_tie(last, slot) && is_tie(item, slot);
-            if let [Some(near), Some(far)] = anchors.each_ref().map(known)
-                && !step
-                && empty > slots * near.max(far)
-                && empty * slot > EXTENTS * extent(last).max(extent(item)) * near.max(far)
-            {
-                let missing = empty / near.max(far).max(1.0);
-                gaps.push(Gap { rank: before, slot, missing });
-                anchors.iter_mut().flat_map(|it| &mut it.0).for_each(|anchor| anchor.1 += empty);
+        if here > high {
+            while here > high {
+                (low, high) = (high, ranks.next().unwrap_or(f64::INFINITY));
+            }
+            let slot = high - low;
+            suspect = i64::MAX;
+            if slot >= SLOT_MIN {
+                let here = (before - 0.5 * last.weight as f64, f64::from(last.key));
+                let [near, far] = &mut anchors;
+                spacing = near.spacing(here, slot, SPANS[0] * slot);
+                spacing = spacing.max(far.spacing(here, slot, SPANS[1] * slot));
+                suspect = (slots.max(MISSING_MIN / slot) * spacing) as i64;
             }
         }
-        for (anchors, span) in anchors.iter_mut().zip(SPANS) {
-            anchors.follow(here, key, span * slot);
+        let empty = i64::from(item.key) - i64::from(last.key);
+        if empty > suspect {
+            let (slot, empty) = (high - low, empty as f64);
+            let step = is_tie(last, slot) && is_tie(item, slot);
+            let extent = extent(last).max(extent(item));
+            if !step && empty * slot > EXTENTS * extent * spacing {
+                gaps.push(Gap { rank: before, slot, missing: empty / spacing.max(1.0) });
+                anchors.iter_mut().for_each(|anchor| anchor.skip(empty));
+            }
         }
         before += weight;
-        (last, middle) = (item, here);
+        last = item;
     }
     gaps
 }
@@ -127,10 +144,10 @@ fn find(items: impl Iterator<Item = Item>, limits: &[f64], slots: f64) -> Vec<Ga
 /// Values over which an item spreads; a tie does not.
 #[inline]
 fn extent(item: Item) -> f64 {
-    if item.pure { 0.0 } else { item.weight as f64 }
+    if item.is_pure() { 0.0 } else { item.weight as f64 }
 }
 
 /// Whether the item stays alone whatever lies beside it.
 fn is_tie(item: Item, slot: f64) -> bool {
-    item.pure && item.weight as f64 >= slot
+    item.is_pure() && item.weight as f64 >= slot
 }

@@ -1,111 +1,252 @@
-//! The fine log histogram: the store of a very busy open bucket.
+//! The log histogram: the store of a very busy open bucket.
 //!
-//! 2^8 bins a doubling, 0.27 % wide. A bin keeps its smallest and largest key,
-//! so ties survive. Adding is commutative: content depends on the multiset only.
+//! At most 1,024 bins of 8 B, as fine as the content's range allows: when it grows, pairs
+//! of bins become one, exactly as an OTLP exponential histogram is scaled down. A bin
+//! keeps its smallest and largest key, so ties survive. Adding is commutative: scale and
+//! content depend on the multiset only.
 
 use super::compress::Item;
+use super::exponential::{Buckets, ExponentialHistogram};
 use super::key::STEPS_LOG2;
 
-const BIN_SHIFT: u32 = STEPS_LOG2 - 8;
-const OFFSET_MASK: i32 = (1 << BIN_SHIFT) - 1;
-/// Bins added beyond a new extreme, so that a drifting edge rarely grows the array.
-const MARGIN: usize = 64;
+/// Bins of both signs together: 8 KiB.
+const BINS_MAX: usize = 1024;
+/// Share of its span that a side is given in advance at either end.
+const MARGIN_SHARE: usize = 8;
+/// Bits of an offset within a bin; wider bins keep the upper ones.
+const OFFSET_BITS: u32 = 16;
 
 #[derive(Debug, Clone, Copy)]
 struct Bin {
     count: u32,
-    /// Offsets of the smallest and largest key from the bin's start.
+    /// Offsets of the smallest and largest magnitude from the bin's start.
     low: u16,
     high: u16,
 }
 
 const EMPTY: Bin = Bin { count: 0, low: u16::MAX, high: 0 };
 
-/// Counts of keys by bin. Zeros stand apart: they would stretch the array.
+impl Bin {
+    fn absorb(&mut self, other: Self) {
+        self.count += other.count;
+        self.low = self.low.min(other.low);
+        self.high = self.high.max(other.high);
+    }
+}
+
+/// Magnitudes of one sign. Bin `i` holds the keys `(i << shift, (i + 1) << shift]`: the
+/// upper limit belongs to it, as OTLP has it.
+#[derive(Debug, Clone, Default)]
+struct Side {
+    first: u32,
+    bins: Box<[Bin]>,
+}
+
+impl Side {
+    /// First and last bin that hold something.
+    fn occupied(&self) -> Option<(u32, u32)> {
+        let first = self.bins.iter().position(|bin| bin.count > 0)?;
+        let last = self.bins.iter().rposition(|bin| bin.count > 0)?;
+        Some((self.first + first as u32, self.first + last as u32))
+    }
+
+    fn held(&self) -> impl DoubleEndedIterator<Item = (u32, Bin)> {
+        let numbered = self.bins.iter().enumerate().map(|(at, &bin)| (self.first + at as u32, bin));
+        numbered.filter(|(_, bin)| bin.count > 0)
+    }
+
+    /// Add what bins of a scale finer by `finer` octaves of bins hold.
+    fn take_in(&mut self, other: &Self, shift: u32, finer: u32) {
+        for (number, bin) in other.held() {
+            let offset = |offset: u16| {
+                let full = (number & ((1 << finer) - 1)) << (shift - finer)
+                    | u32::from(offset) << dropped(shift - finer);
+                (full >> dropped(shift)) as u16
+            };
+            let bin = Bin { count: bin.count, low: offset(bin.low), high: offset(bin.high) };
+            self.bins[((number >> finer) - self.first) as usize].absorb(bin);
+        }
+    }
+}
+
+/// Low bits of an offset that a bin of this width does not keep.
+#[inline]
+fn dropped(shift: u32) -> u32 {
+    shift.saturating_sub(OFFSET_BITS)
+}
+
+/// First and last bins of a side, if any: at a scale finer than the one in question.
+type Range = Option<(u32, u32)>;
+
+fn join(one: Range, two: Range) -> Range {
+    match (one, two) {
+        (Some(one), Some(two)) => Some((one.0.min(two.0), one.1.max(two.1))),
+        (one, two) => one.or(two),
+    }
+}
+
+fn coarser(range: Range, by: u32) -> Range {
+    range.map(|(first, last)| (first >> by, last >> by))
+}
+
+fn length(range: Range) -> usize {
+    range.map_or(0, |(first, last)| (last - first) as usize + 1)
+}
+
+/// Counts of keys by bin. Zeros stand apart: they have no logarithm.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LogHistogram {
     zeros: u64,
-    first_bin: i32,
-    bins: Vec<Bin>,
+    /// A bin is `2^shift` keys wide.
+    shift: u32,
+    positive: Side,
+    negative: Side,
 }
 
 impl LogHistogram {
     pub(super) fn add_all(&mut self, keys: &[i32]) {
-        for &key in keys {
-            if key == 0 {
-                self.zeros += 1;
-                continue;
-            }
-            let bin = key >> BIN_SHIFT;
-            let place = bin.wrapping_sub(self.first_bin) as usize;
-            let place = if place < self.bins.len() { place } else { self.grow(bin) };
-            let offset = (key & OFFSET_MASK) as u16;
-            let slot = &mut self.bins[place];
-            // u32 is enough: one bucket of 10 s would need 400 M values a second.
-            slot.count += 1;
-            slot.low = slot.low.min(offset);
-            slot.high = slot.high.max(offset);
+        let mut rest = keys;
+        if self.positive.bins.is_empty() && self.negative.bins.is_empty() {
+            // The whole range at once: growing key by key would rebuild at each scale.
+            let side = |sign: i32| {
+                let keys = keys.iter().filter(|key| key.signum() == sign);
+                let (low, high) = keys.fold((u32::MAX, 0), |(low, high), key| {
+                    (low.min(key.unsigned_abs() - 1), high.max(key.unsigned_abs() - 1))
+                });
+                (low <= high).then_some((low, high))
+            };
+            self.rebuild(0, side(1), side(-1));
+        }
+        while let Some(at) = rest.iter().position(|&key| !self.add(key)) {
+            self.cover(rest[at]);
+            rest = &rest[at..];
         }
     }
 
-    /// Make room for `bin` and return its place.
-    fn grow(&mut self, bin: i32) -> usize {
-        if self.bins.is_empty() {
-            self.first_bin = bin - MARGIN as i32;
-            self.bins = vec![EMPTY; 2 * MARGIN];
-        } else if bin < self.first_bin {
-            let added = (self.first_bin - bin) as usize + MARGIN;
-            self.first_bin -= added as i32;
-            drop(self.bins.splice(0..0, std::iter::repeat_n(EMPTY, added)));
-        } else {
-            let wanted = (bin - self.first_bin) as usize + MARGIN;
-            self.bins.resize(wanted, EMPTY);
+    /// Count a key; `false` where there is no bin for it yet.
+    #[inline]
+    fn add(&mut self, key: i32) -> bool {
+        if key == 0 {
+            self.zeros += 1;
+            return true;
         }
-        (bin - self.first_bin) as usize
+        let side = if key > 0 { &mut self.positive } else { &mut self.negative };
+        let magnitude = key.unsigned_abs() - 1;
+        let place = (magnitude >> self.shift).wrapping_sub(side.first) as usize;
+        let Some(bin) = side.bins.get_mut(place) else { return false };
+        let offset = ((magnitude & ((1 << self.shift) - 1)) >> dropped(self.shift)) as u16;
+        // u32 is enough: one bucket of 10 s would need 400 M values a second.
+        bin.count += 1;
+        bin.low = bin.low.min(offset);
+        bin.high = bin.high.max(offset);
+        true
+    }
+
+    /// Make room for a key.
+    fn cover(&mut self, key: i32) {
+        let bin = (key.unsigned_abs() - 1) >> self.shift;
+        let (mut positive, mut negative) = (self.positive.occupied(), self.negative.occupied());
+        let side = if key > 0 { &mut positive } else { &mut negative };
+        *side = join(*side, Some((bin, bin)));
+        self.rebuild(self.shift, positive, negative);
+    }
+
+    /// The finest scale from `shift` on at which these ranges of bins fit.
+    fn rebuild(&mut self, shift: u32, mut positive: Range, mut negative: Range) {
+        let mut by = 0;
+        while length(coarser(positive, by)) + length(coarser(negative, by)) > BINS_MAX {
+            by += 1;
+        }
+        (positive, negative) = (coarser(positive, by), coarser(negative, by));
+        let room = BINS_MAX - length(positive) - length(negative);
+        let shift = shift + by;
+        let finer = shift - self.shift.min(shift);
+        let side = |old: &Side, range: Range| {
+            let mut side = Side::with_margin(range, room);
+            side.take_in(old, shift, finer);
+            side
+        };
+        self.positive = side(&self.positive, positive);
+        self.negative = side(&self.negative, negative);
+        self.shift = shift;
     }
 
     /// Add everything `other` holds.
     pub(super) fn absorb(&mut self, other: &Self) {
         self.zeros += other.zeros;
-        let (Some(last), first) = (other.bins.len().checked_sub(1), other.first_bin) else {
-            return;
+        let finest = self.shift.max(other.shift);
+        let range = |mine: &Side, theirs: &Side| {
+            join(
+                coarser(mine.occupied(), finest - self.shift),
+                coarser(theirs.occupied(), finest - other.shift),
+            )
         };
-        for bin in [first, first + last as i32] {
-            if (bin.wrapping_sub(self.first_bin) as usize) >= self.bins.len() {
-                let _ = self.grow(bin);
-            }
-        }
-        let start = (first - self.first_bin) as usize;
-        for (mine, theirs) in self.bins[start..].iter_mut().zip(&other.bins) {
-            mine.count += theirs.count;
-            mine.low = mine.low.min(theirs.low);
-            mine.high = mine.high.max(theirs.high);
-        }
+        let positive = range(&self.positive, &other.positive);
+        let negative = range(&self.negative, &other.negative);
+        self.rebuild(finest, positive, negative);
+        let finer = self.shift - other.shift;
+        self.positive.take_in(&other.positive, self.shift, finer);
+        self.negative.take_in(&other.negative, self.shift, finer);
     }
 
     /// Everything held, sorted: per bin its extremes and the rest between them.
     pub(super) fn items(&self) -> Vec<Item> {
-        let mut items = Vec::with_capacity(self.bins.len() * 2);
-        let mut zeros = Some(Item::tie(0, self.zeros)).filter(|z| z.weight > 0);
-        for (place, bin) in self.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0) {
-            let start = (self.first_bin + place as i32) << BIN_SHIFT;
-            let (low, high) = (start + i32::from(bin.low), start + i32::from(bin.high));
-            if low > 0 {
-                items.extend(zeros.take());
-            }
-            push_bin(&mut items, low, high, u64::from(bin.count));
+        let bins = self.positive.bins.len() + self.negative.bins.len();
+        let mut items = Vec::with_capacity(bins * 3 + 1);
+        for (number, bin) in self.negative.held().rev() {
+            let (low, high) = self.ends(number, bin);
+            push_bin(&mut items, -high, -low, bin.count.into());
         }
-        items.extend(zeros);
+        items.extend(Some(Item::tie(0, self.zeros)).filter(|zeros| zeros.weight > 0));
+        for (number, bin) in self.positive.held() {
+            let (low, high) = self.ends(number, bin);
+            push_bin(&mut items, low, high, bin.count.into());
+        }
         items
+    }
+
+    /// Smallest and largest key of a bin, as magnitudes.
+    fn ends(&self, number: u32, bin: Bin) -> (i32, i32) {
+        let dropped = dropped(self.shift);
+        let key = |offset: u16| {
+            let middle = (1 << dropped) >> 1;
+            (number << self.shift) + (u32::from(offset) << dropped) + middle + 1
+        };
+        (key(bin.low).cast_signed(), key(bin.high).cast_signed())
     }
 
     /// Values in the fullest bin.
     pub(super) fn heaviest(&self) -> u64 {
-        self.bins.iter().map(|bin| u64::from(bin.count)).max().unwrap_or(0)
+        let bins = self.positive.bins.iter().chain(&self.negative.bins);
+        bins.filter(|bin| bin.low != bin.high).map(|bin| bin.count.into()).max().unwrap_or(0)
+    }
+
+    /// The same counts at OTLP's `scale`, or at the finest one this has.
+    pub(super) fn exponential(&self, scale: i32) -> ExponentialHistogram {
+        let shift = self.shift.max((STEPS_LOG2 as i32 - scale).clamp(0, 31).cast_unsigned());
+        let mut out = ExponentialHistogram::empty(STEPS_LOG2 as i32 - shift.cast_signed());
+        out.zero_count = self.zeros;
+        let buckets = |side: &Side| {
+            let keys = side.held().map(|(number, bin)| (number >> (shift - self.shift), bin));
+            Buckets::of(keys.map(|(number, bin)| (number, u64::from(bin.count))), shift)
+        };
+        (out.positive, out.negative) = (buckets(&self.positive), buckets(&self.negative));
+        out
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.bins.capacity() * size_of::<Bin>()
+        (self.positive.bins.len() + self.negative.bins.len()) * size_of::<Bin>()
+    }
+}
+
+impl Side {
+    /// Bins for a range, and some more on either side while there is room.
+    fn with_margin(range: Range, room: usize) -> Self {
+        let Some((first, last)) = range else { return Self::default() };
+        // A quarter each: two sides with two ends share the room.
+        let margin = (length(range) / MARGIN_SHARE).min(room / 4) as u32;
+        let start = first.saturating_sub(margin);
+        Self { first: start, bins: vec![EMPTY; (last + margin - start) as usize + 1].into() }
     }
 }
 
@@ -117,7 +258,7 @@ fn push_bin(items: &mut Vec<Item>, low: i32, high: i32, count: u64) {
     items.push(Item::tie(low, 1));
     if count > 2 {
         let spread = (high - low) / 2;
-        items.push(Item { key: low + spread, spread, pure: false, weight: count - 2 });
+        items.push(Item { key: low + spread, spread, weight: count - 2 });
     }
     items.push(Item::tie(high, 1));
 }
@@ -127,35 +268,50 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn of(keys: &[i32]) -> LogHistogram {
+        let mut histogram = LogHistogram::default();
+        keys.chunks(7).for_each(|chunk| histogram.add_all(chunk));
+        histogram
+    }
+
+    fn keys(most: usize) -> impl Strategy<Value = Vec<i32>> {
+        let near = (1i32 << 29)..(1 << 29) + 4_000;
+        prop::collection::vec(prop_oneof![-(1i32 << 30)..(1 << 30), near, Just(0)], 0..most)
+    }
+
     proptest! {
-        /// No value is lost, items are sorted, and order of arrival leaves no trace.
+        /// No value is lost, items are sorted, bins are bounded, and neither order nor
+        /// batches leave a trace.
         #[test]
-        fn is_a_multiset(mut keys in prop::collection::vec(-(1i32 << 30)..(1 << 30), 0..300)) {
-            let mut forward = LogHistogram::default();
-            forward.add_all(&keys);
+        fn is_a_multiset(mut keys in keys(300)) {
+            let forward = of(&keys);
+            let mut at_once = LogHistogram::default();
+            at_once.add_all(&keys);
             keys.reverse();
-            let mut backward = LogHistogram::default();
-            backward.add_all(&keys);
+            let backward = of(&keys);
             let items = forward.items();
             prop_assert_eq!(keys.len() as u64, items.iter().map(|i| i.weight).sum::<u64>());
             prop_assert!(items.windows(2).all(|pair| pair[0].key <= pair[1].key));
-            prop_assert_eq!(items, backward.items());
+            prop_assert!(forward.heap_bytes() <= BINS_MAX * 8);
+            prop_assert_eq!(&items, &backward.items());
+            prop_assert_eq!((items, forward.shift), (at_once.items(), at_once.shift));
         }
 
         /// Absorbing is adding: the parts' values in one histogram.
         #[test]
-        fn absorbs_as_it_adds(
-            one in prop::collection::vec(-(1i32 << 30)..(1 << 30), 0..100),
-            two in prop::collection::vec(-(1i32 << 30)..(1 << 30), 0..100),
-        ) {
-            let mut together = LogHistogram::default();
-            together.add_all(&one);
-            together.add_all(&two);
-            let (mut left, mut right) = (LogHistogram::default(), LogHistogram::default());
-            left.add_all(&one);
-            right.add_all(&two);
+        fn absorbs_as_it_adds(one in keys(100), two in keys(100)) {
+            let together = of(&[one.clone(), two.clone()].concat());
+            let (mut left, right) = (of(&one), of(&two));
             left.absorb(&right);
-            prop_assert_eq!(together.items(), left.items());
+            prop_assert_eq!((together.items(), together.shift), (left.items(), left.shift));
+        }
+
+        /// A tie keeps its key, exactly while bins are no wider than an offset has bits.
+        #[test]
+        fn ties_survive(key in (1i32 << 20)..(1 << 29), spread in 1i32..(1 << 25)) {
+            let histogram = of(&[key, key, key, key + spread]);
+            prop_assert!(histogram.shift <= OFFSET_BITS);
+            prop_assert!(histogram.items().contains(&Item::tie(key, 3)));
         }
     }
 }

@@ -1,25 +1,35 @@
 //! Many digests into one, whatever their order.
 
-use super::compress::{CENTROIDS, Item, MERGED_GAP, compress};
+use super::compress::{CENTROIDS, Item, MERGED_GAP, compress, joined};
+use super::grid;
+use super::histogram::LogHistogram;
 use super::key::Transform;
-use super::open::OpenDigest;
-use super::sealed::{Body, Digest};
-use super::totals::{COUNT_MAX, Totals};
+use super::open::{OpenDigest, Store};
+use super::radix;
+use super::sealed::{Body, Centroids, Digest, word, word_item, word_place};
+use super::totals::Totals;
 
 /// Merged answers stay exact up to this many values when every part was.
 pub(super) const EXACT_MERGE_MAX: usize = 4096;
 
 /// Gathers digests, sealed and open, and merges them once.
 ///
-/// The result depends on the parts as a multiset, not on their order.
+/// The result depends on the parts as a multiset, not on their order. A part costs a
+/// copy of its centroids, an open histogram only the addition of its counts.
 #[derive(Debug, Clone)]
 pub struct Merger {
     transform: Transform,
     totals: Totals,
     heaviest_bin: u64,
     exact_max: usize,
+    /// Values of exact parts.
     values: Vec<f64>,
-    items: Vec<Item>,
+    /// Centroids, 8 B each.
+    words: Vec<u64>,
+    /// Centroids too heavy for a word.
+    large: Vec<Item>,
+    /// Of open parts.
+    histogram: Option<LogHistogram>,
 }
 
 impl Merger {
@@ -32,7 +42,9 @@ impl Merger {
             heaviest_bin: 0,
             exact_max: EXACT_MERGE_MAX,
             values: Vec::new(),
-            items: Vec::new(),
+            words: Vec::new(),
+            large: Vec::new(),
+            histogram: None,
         }
     }
 
@@ -41,37 +53,139 @@ impl Merger {
         Self { exact_max, ..self }
     }
 
+    /// How many values were taken in.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.totals.count
+    }
+
     /// Take in a sealed digest.
     ///
     /// One that would bring the count past 10^18 is counted as refused.
     pub fn push(&mut self, part: &Digest) {
-        if self.totals.count + part.count() > COUNT_MAX {
-            self.totals.refused = self.totals.refused.saturating_add(part.count());
+        if !self.has_room(part.count()) {
             return;
+        }
+        if part.transform == Transform::Wide && self.transform == Transform::Standard {
+            self.widen();
         }
         self.totals.merge(&part.totals);
         self.heaviest_bin += part.heaviest_bin;
         match &part.body {
             Body::Exact(values) => self.values.extend_from_slice(values),
-            Body::Centroids(centroids) => self.items.extend(centroids.iter()),
+            Body::Centroids(centroids) if part.transform == self.transform => {
+                self.push_centroids(centroids);
+            }
+            Body::Centroids(centroids) => {
+                centroids.iter().for_each(|item| self.push_item(widened(item)));
+            }
         }
     }
 
     /// Take in an open bucket as it stands.
+    ///
+    /// One that would bring the count past 10^18 is counted as refused.
     pub fn push_open(&mut self, part: &OpenDigest) {
-        self.push(&part.seal());
+        if self.transform == Transform::Wide {
+            return self.push(&part.seal());
+        }
+        if !self.has_room(part.count()) {
+            return;
+        }
+        match part.store() {
+            Store::Raw(raw) => {
+                self.totals.add_all(raw);
+                self.values.extend_from_slice(raw);
+            }
+            Store::Keys(totals, keys) => {
+                self.totals.merge(totals);
+                self.words.extend(keys.iter().map(|&key| word(key, 1, true)));
+            }
+            Store::Histogram(totals, histogram) => {
+                self.totals.merge(totals);
+                self.histogram.get_or_insert_default().absorb(histogram);
+            }
+        }
+    }
+
+    fn has_room(&mut self, more: u64) -> bool {
+        let room = self.totals.check_room(more).is_ok();
+        if !room {
+            self.totals.refused = self.totals.refused.saturating_add(more);
+        }
+        room
+    }
+
+    fn push_centroids(&mut self, centroids: &Centroids) {
+        match centroids.as_words() {
+            Some(words) => self.words.extend_from_slice(words),
+            None => centroids.iter().for_each(|item| self.push_item(item)),
+        }
+    }
+
+    fn push_item(&mut self, item: Item) {
+        match item.as_word() {
+            Some(word) => self.words.push(word),
+            None => self.large.push(item),
+        }
+    }
+
+    /// Move everything over to the wide axis.
+    fn widen(&mut self) {
+        self.fold_histogram();
+        let mut totals = Totals::new(Transform::Wide);
+        totals.merge(&self.totals);
+        (self.transform, self.totals) = (Transform::Wide, totals);
+        let words = std::mem::take(&mut self.words);
+        let large = std::mem::take(&mut self.large);
+        for item in words.into_iter().map(word_item).chain(large) {
+            self.push_item(widened(item));
+        }
+    }
+
+    /// Turn the counts of open parts into centroids.
+    fn fold_histogram(&mut self) {
+        let Some(histogram) = self.histogram.take() else { return };
+        self.heaviest_bin += histogram.heaviest();
+        let items = histogram.items();
+        let count = items.iter().map(|item| item.weight).sum();
+        let items = compress(&joined(items), count, 4 * CENTROIDS, MERGED_GAP);
+        items.into_iter().for_each(|item| self.push_item(item));
     }
 
     /// The digest of everything taken in.
     #[must_use]
-    pub fn finish(self) -> Digest {
-        let Self { transform, totals, heaviest_bin, exact_max, values, mut items } = self;
-        if items.is_empty() && values.len() <= exact_max {
-            return Digest::exact(transform, totals, values);
+    pub fn finish(mut self) -> Digest {
+        self.fold_histogram();
+        let none = self.words.is_empty() && self.large.is_empty();
+        if none && self.values.len() <= self.exact_max {
+            return Digest::exact(self.transform, self.totals, self.values);
         }
-        items.extend(values.iter().map(|&value| Item::tie(transform.key(value), 1)));
-        items.sort_unstable();
-        let items = compress(items.into_iter(), totals.count, CENTROIDS, MERGED_GAP);
+        let Self { transform, totals, heaviest_bin, values, mut words, large, .. } = self;
+        words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
+        let ends = (transform.key(totals.min), transform.key(totals.max));
+        let items = match grid::gather(&words, ends, totals.count) {
+            Some(items) => merged(items, large, totals.count),
+            None => {
+                radix::sort(&mut words, &mut Vec::new(), word_place);
+                radix::settle_runs(&mut words, word_place);
+                merged(joined(words.into_iter().map(word_item)), large, totals.count)
+            }
+        };
         Digest::compressed(transform, totals, heaviest_bin, &items)
     }
+}
+
+/// A centroid of the standard axis on the wide one.
+fn widened(item: Item) -> Item {
+    Item { key: Transform::Wide.key(Transform::Standard.value(item.key, 0.0)), ..item }
+}
+
+fn merged(mut items: Vec<Item>, large: Vec<Item>, count: u64) -> Vec<Item> {
+    if !large.is_empty() {
+        items.extend(large);
+        items.sort_unstable();
+        items = joined(items);
+    }
+    compress(&items, count, CENTROIDS, MERGED_GAP)
 }

@@ -6,6 +6,7 @@ use super::error::DigestError;
 use super::key::Transform;
 use super::merge::{EXACT_MERGE_MAX, Merger};
 use super::open::EXACT_MAX;
+use super::radix;
 use super::sum::Sum;
 use super::totals::Totals;
 
@@ -63,14 +64,37 @@ pub(super) struct Centroids {
 }
 
 /// A word for a weight below 2^30.
+#[inline]
 pub(super) fn word(key: i32, weight: u64, pure: bool) -> u64 {
-    let place = u64::from(key.cast_unsigned() ^ 1 << 31);
-    place << 32 | if pure { PURE } else { 0 } | weight
+    u64::from(radix::place(key)) << 32 | if pure { PURE } else { 0 } | weight
+}
+
+/// What a word sorts by.
+#[inline]
+pub(super) fn word_place(word: u64) -> u32 {
+    (word >> 32) as u32
 }
 
 /// The key of a word.
+#[inline]
 pub(super) fn word_key(word: u64) -> i32 {
-    ((word >> 32) as u32 ^ 1 << 31).cast_signed()
+    radix::key(word_place(word))
+}
+
+/// The centroid of a word that is not escaped.
+#[inline]
+pub(super) fn word_item(word: u64) -> Item {
+    let weight = word & WORD_WEIGHT_MAX;
+    let key = word_key(word);
+    if word & PURE == 0 { Item::mean(key, weight) } else { Item::tie(key, weight) }
+}
+
+impl Item {
+    /// As a word, where the weight fits.
+    #[inline]
+    pub(super) fn as_word(self) -> Option<u64> {
+        (self.weight <= WORD_WEIGHT_MAX).then(|| word(self.key, self.weight, self.is_pure()))
+    }
 }
 
 impl Centroids {
@@ -79,13 +103,10 @@ impl Centroids {
         let words = items
             .iter()
             .map(|item| {
-                let low = if item.weight <= WORD_WEIGHT_MAX {
-                    item.weight
-                } else {
+                item.as_word().unwrap_or_else(|| {
                     large.push(item.weight);
-                    ESCAPED | (large.len() as u64 - 1)
-                };
-                word(item.key, low, item.pure)
+                    word(item.key, ESCAPED | (large.len() as u64 - 1), item.is_pure())
+                })
             })
             .collect();
         Self { words, large: large.into() }
@@ -93,10 +114,17 @@ impl Centroids {
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Item> + Clone {
         self.words.iter().map(|&word| {
-            let low = word & (ESCAPED - 1);
-            let weight = if word & ESCAPED == 0 { low } else { self.large[low as usize] };
-            Item { key: word_key(word), spread: 0, pure: word & PURE != 0, weight }
+            let item = word_item(word);
+            if word & ESCAPED == 0 {
+                return item;
+            }
+            Item { weight: self.large[item.weight as usize], ..item }
         })
+    }
+
+    /// The words, where every one says its own weight.
+    pub(super) fn as_words(&self) -> Option<&[u64]> {
+        self.large.is_empty().then_some(&*self.words)
     }
 }
 
@@ -188,11 +216,12 @@ impl Digest {
             let values = centroids.iter().map(|centroid| centroid.mean).collect();
             return Self::exact(transform, totals, values);
         }
-        let item = |centroid: &Centroid| Item {
-            key: transform.key(centroid.mean),
-            spread: 0,
-            pure: centroid.weight == 1,
-            weight: centroid.weight,
+        let item = |centroid: &Centroid| {
+            let key = transform.key(centroid.mean);
+            match centroid.weight {
+                1 => Item::tie(key, 1),
+                weight => Item::mean(key, weight),
+            }
         };
         let items: Vec<Item> = centroids.iter().map(item).collect();
         Self::compressed(transform, totals, 0, &items)
@@ -256,6 +285,16 @@ impl Digest {
             Body::Centroids(centroids) => (centroids.words.len() + centroids.large.len()) * 8,
         };
         body + self.totals.sum.heap_bytes()
+    }
+
+    /// Keys in order with their weights.
+    pub(super) fn weighted_keys(&self) -> Vec<(i32, u64)> {
+        match &self.body {
+            Body::Exact(values) => values.iter().map(|&v| (self.transform.key(v), 1)).collect(),
+            Body::Centroids(centroids) => {
+                centroids.iter().map(|item| (item.key, item.weight)).collect()
+            }
+        }
     }
 
     /// Centroids in order, means clamped to the true minimum and maximum.

@@ -131,13 +131,13 @@ pub(crate) fn compare(state: &State, request: &str) -> Result<Vec<u8>> {
                 dims: BTreeMap::from([(&**dimension, value)]),
                 window: Window::new(state, window),
             };
-            (by_value(&asked, &ranks, groups, [a, b]), [side(a), side(b)])
+            (by_value(&ranks, groups, [a, b]), [side(a), side(b)])
         }
         against => {
             let before = earlier(state, &held, &question, against, window)?;
             let groups = [before, window].map(|it| gather(state, &asked, &matching, it));
             let side = |it| Side { dims: BTreeMap::new(), window: Window::new(state, it) };
-            (by_window(&asked, &ranks, groups), [side(before), side(window)])
+            (by_window(&ranks, groups), [side(before), side(window)])
         }
     };
     let info = asked.measure.info();
@@ -209,11 +209,11 @@ fn gather(
     matching.gather(state, asked, &steps)
 }
 
-fn by_window(asked: &Asked<'_>, ranks: &Ranks, sides: [Vec<Group>; 2]) -> Pairs {
+fn by_window(ranks: &Ranks, sides: [Vec<Group>; 2]) -> Pairs {
     let mut pairs = Pairs::new();
     for (side, groups) in sides.into_iter().enumerate() {
         for mut group in groups {
-            if let Some(read) = read(asked, ranks, &mut group) {
+            if let Some(read) = read(ranks, &mut group) {
                 pairs.entry(group.dims).or_default()[side] = Some(read);
             }
         }
@@ -221,22 +221,22 @@ fn by_window(asked: &Asked<'_>, ranks: &Ranks, sides: [Vec<Group>; 2]) -> Pairs 
     pairs
 }
 
-fn by_value(asked: &Asked<'_>, ranks: &Ranks, groups: Vec<Group>, values: [&str; 2]) -> Pairs {
+fn by_value(ranks: &Ranks, groups: Vec<Group>, values: [&str; 2]) -> Pairs {
     let mut pairs = Pairs::new();
     for mut group in groups {
         let value = group.dims.pop().flatten();
         let side = values.iter().position(|wanted| value.as_deref() == Some(wanted));
-        if let Some((side, read)) = side.zip(read(asked, ranks, &mut group)) {
+        if let Some((side, read)) = side.zip(read(ranks, &mut group)) {
             pairs.entry(group.dims).or_default()[side] = Some(read);
         }
     }
     pairs
 }
 
-fn read(asked: &Asked<'_>, ranks: &Ranks, group: &mut Group) -> Option<Read> {
+fn read(ranks: &Ranks, group: &mut Group) -> Option<Read> {
     let cell = group.cells.pop()?;
     let late = cell.late;
-    let digest = cell.merge(asked);
+    let digest = cell.merge();
     let (estimates, rank_error) = estimates(&digest, &ranks.values)?;
     let totals = Totals {
         count: digest.count(),

@@ -7,7 +7,7 @@ use super::ask::Asked;
 use crate::digest::Digest;
 use crate::state::State;
 use crate::value::ValueId;
-use crate::window::{Piece, Slice, Steps, Use, merge_slices};
+use crate::window::{Gathered, Piece, Steps, Use};
 
 /// Series that match, each with its group.
 pub(super) struct Matching {
@@ -55,12 +55,13 @@ impl Matching {
 
     /// Everything the groups hold in each slice, sorted by the groups' names.
     pub(super) fn gather(&self, state: &State, asked: &Asked<'_>, steps: &Steps) -> Vec<Group> {
-        let cells = |_| (0..steps.count).map(|_| Cell::default()).collect();
+        let cell = |_| Cell::new(asked);
+        let cells = |_| (0..steps.count).map(cell).collect();
         let mut cells: Vec<Vec<Cell>> = (0..self.keys.len()).map(cells).collect();
-        asked.view.windows.visit(steps, asked.place, &self.series, |place, at, piece| {
+        asked.view.windows.visit(steps, &self.series, |place, at, piece| {
             let cell = &mut cells[self.groups[place] as usize][at];
             match piece {
-                Piece::Events(slice) => cell.slices.push(slice),
+                Piece::Events(slice) => cell.gathered.take(slice),
                 Piece::Late(events) => cell.late += events,
             }
         });
@@ -85,15 +86,18 @@ pub(super) struct Group {
 }
 
 /// What one group holds in one slice, still to be merged.
-#[derive(Default)]
 pub(super) struct Cell {
-    slices: Vec<Slice>,
+    gathered: Gathered,
     pub late: u64,
 }
 
 impl Cell {
+    fn new(asked: &Asked<'_>) -> Self {
+        Self { gathered: Gathered::new(asked.place, asked.view.measures.len()), late: 0 }
+    }
+
     /// The distribution of the measure asked for; empty without an event.
-    pub(super) fn merge(self, asked: &Asked<'_>) -> Digest {
-        merge_slices(self.slices, asked.place)
+    pub(super) fn merge(self) -> Digest {
+        self.gathered.merge()
     }
 }

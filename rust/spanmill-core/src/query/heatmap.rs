@@ -86,8 +86,7 @@ pub(crate) fn heatmap(state: &State, request: &str) -> Result<Vec<u8>> {
     check_total(&question, matching.group_count())?;
     let times: Vec<String> = (0..=steps.count).map(|at| time(steps.slice(at).0)).collect();
     let groups = matching.gather(state, &asked, &steps);
-    let (groups, merged): (Vec<_>, Vec<_>) =
-        groups.into_iter().map(|group| merge(&asked, group)).unzip();
+    let (groups, merged): (Vec<_>, Vec<_>) = groups.into_iter().map(merge).unzip();
     let digests = || merged.iter().flatten().map(|(digest, _)| digest);
     let edges = Edges::over(&digests().fold(Extent::EMPTY, Extent::with), question.rows);
     let drawn = merged.iter().map(|merged| draw(&edges, &times, merged));
@@ -127,11 +126,11 @@ fn check_total(question: &Question, groups: usize) -> Result<()> {
     )))
 }
 
-fn merge(asked: &Asked<'_>, group: Group) -> (Group, Merged) {
+fn merge(group: Group) -> (Group, Merged) {
     let Group { dims, cells } = group;
     let merged = cells.into_iter().map(|cell| {
         let late = cell.late;
-        (cell.merge(asked), late)
+        (cell.merge(), late)
     });
     let merged = merged.collect();
     (Group { dims, cells: Vec::new() }, merged)

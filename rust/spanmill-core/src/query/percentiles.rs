@@ -78,7 +78,7 @@ pub(crate) fn query(state: &State, request: &str) -> Result<Vec<u8>> {
 fn row<'a>(asked: &'a Asked<'a>, ranks: &'a Ranks, group: &'a mut Group) -> Option<Row<'a>> {
     let cell = group.cells.pop()?;
     let late = cell.late;
-    let digest = cell.merge(asked);
+    let digest = cell.merge();
     // No event in the window: absent, not zero.
     let quantiles = digest.quantiles(&ranks.values)?;
     Some(Row {

@@ -124,21 +124,15 @@ fn row<'a>(
     let points: Vec<Point<'a>> = cells
         .into_iter()
         .zip(edges)
-        .filter_map(|(cell, edges)| point(asked, ranks, cell, &edges[0], &edges[1]))
+        .filter_map(|(cell, edges)| point(ranks, cell, &edges[0], &edges[1]))
         .collect();
     // No event in the range: absent, like a slice without one.
     (!points.is_empty()).then_some(Row { dims: Dims(asked, &group.dims), points })
 }
 
-fn point<'a>(
-    asked: &Asked<'_>,
-    ranks: &'a Ranks,
-    cell: Cell,
-    start: &'a str,
-    end: &'a str,
-) -> Option<Point<'a>> {
+fn point<'a>(ranks: &'a Ranks, cell: Cell, start: &'a str, end: &'a str) -> Option<Point<'a>> {
     let late = cell.late;
-    let digest = cell.merge(asked);
+    let digest = cell.merge();
     let quantiles = digest.quantiles(&ranks.values)?;
     Some(Point {
         start,

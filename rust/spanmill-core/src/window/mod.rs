@@ -23,7 +23,7 @@ pub use kept::{Held, Kept, Use};
 pub(crate) use seal::Leaf;
 pub(crate) use sealed::OneDigest;
 pub use sink::{SealSink, SealedBucket};
-pub(crate) use slice::{Slice, merge_slices};
+pub(crate) use slice::Gathered;
 pub(crate) use store::SHARDS;
 pub use store::{ByShard, Footprint, NOT_TAKEN, Rows, WindowStore};
 pub(crate) use visit::{Piece, Steps};

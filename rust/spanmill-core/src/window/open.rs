@@ -1,7 +1,7 @@
 //! A bucket that still takes events.
 
 use super::allocated;
-use crate::digest::{EXACT_MAX, OpenDigest};
+use crate::digest::{EXACT_MAX, Merger, OpenDigest};
 
 /// Rows that wait before they are spread over the measures' digests.
 ///
@@ -108,6 +108,25 @@ impl OpenBucket {
         let mut open = digest.unwrap_or_default();
         add_column(&self.rows[..self.filled as usize], measures, measure, &mut open);
         open
+    }
+
+    /// Add one measure's values to a merge, copying no more of them than the rows.
+    ///
+    /// Rows that wait beside a histogram are merged as they are, finer than it would
+    /// hold them: the open edge may be answered a little better than what is sealed.
+    pub(super) fn fold(&self, measures: usize, measure: usize, merger: &mut Merger) {
+        let spread = self.digests.as_ref().map(|digests| &digests.0[measure]);
+        match spread.filter(|digest| !digest.is_exact()) {
+            // Exact ones are small, and may leave that tier together with their rows.
+            None => merger.push_open(&self.gathered(measures, measure)),
+            Some(digest) => {
+                merger.push_open(digest);
+                let mut rows = OpenDigest::default();
+                let filled = &self.rows[..self.filled as usize];
+                add_column(filled, measures, measure, &mut rows);
+                merger.push_open(&rows);
+            }
+        }
     }
 
     /// Bytes taken from the allocator.

@@ -91,7 +91,7 @@ impl Rings {
     }
 
     /// Everything in [start, end), seconds: the widest buckets that fit, of each stretch once.
-    pub(super) fn cover(&self, (start, end): (i64, i64), take: &mut impl FnMut(Slice)) {
+    pub(super) fn cover(&self, (start, end): (i64, i64), take: &mut impl FnMut(Slice<'_>)) {
         let mut gaps = vec![(start, end)];
         // Widest first; what a tier covers is cut out of what the finer ones must answer.
         for tier in (0..TIERS.len()).rev().filter(|tier| !self.ring(*tier).is_empty()) {
@@ -107,7 +107,7 @@ impl Rings {
         &self,
         tier: usize,
         (from, to): (i64, i64),
-        take: &mut impl FnMut(Slice),
+        take: &mut impl FnMut(Slice<'_>),
         uncovered: &mut Vec<(i64, i64)>,
     ) {
         let width = TIERS[tier].width_s;
@@ -122,7 +122,7 @@ impl Rings {
             if bucket > at {
                 uncovered.push((at, bucket));
             }
-            take(Slice::Sealed(sealed.clone()));
+            take(Slice::Sealed(sealed));
             at = bucket + width;
         }
         if at < to {

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
     use crate::clock::SECOND_NS;
     use crate::digest::Digest;
-    use crate::window::{BUCKET_S, ByShard, Piece, Rows, Steps, merge_slices};
+    use crate::window::{BUCKET_S, ByShard, Gathered, Piece, Rows, Steps};
 
     /// A multiple of six hours.
     const START_S: i64 = 1_795_219_200;
@@ -267,12 +267,12 @@ mod tests {
 
         fn merged(&self, (start, end): (i64, i64)) -> (Digest, u64) {
             let steps = Steps { start: START_S + start, step: end - start, count: 1 };
-            let (mut slices, mut late) = (Vec::new(), 0);
-            self.store.visit(&steps, 0, &[3], |_, _, piece| match piece {
-                Piece::Events(slice) => slices.push(slice),
+            let (mut gathered, mut late) = (Gathered::new(0, self.store.measures()), 0);
+            self.store.visit(&steps, &[3], |_, _, piece| match piece {
+                Piece::Events(slice) => gathered.take(slice),
                 Piece::Late(events) => late += events,
             });
-            (merge_slices(slices, 0), late)
+            (gathered.merge(), late)
         }
 
         fn count(&self, window: (i64, i64)) -> i64 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::allocated;
 use super::open::OpenBucket;
-use crate::digest::{Digest, EXACT_MAX, OpenDigest};
+use crate::digest::{Digest, EXACT_MAX, Merger, OpenDigest};
 
 /// Before the values stand the number of measures and the length of each, four to a word.
 const HEADS_A_WORD: usize = 4;
@@ -128,6 +128,19 @@ impl Sealed {
             Self::Digests { .. } => &[],
         };
         values.iter().copied()
+    }
+
+    /// Add one measure's values to a merge.
+    pub(super) fn fold(&self, measure: usize, merger: &mut Merger) {
+        match self.shared(measure) {
+            Some(digest) => merger.push(digest),
+            None => {
+                let values: Vec<f64> = self.values(measure).map(f64::from_bits).collect();
+                let mut open = OpenDigest::default();
+                open.add_all(&values);
+                merger.push_open(&open);
+            }
+        }
     }
 
     /// One measure's digest, where the bucket holds digests.

@@ -3,47 +3,56 @@
 use std::sync::Arc;
 
 use super::open::OpenBucket;
-use super::sealed::{Sealed, exact_digests};
-use crate::digest::{Digest, Merger, OpenDigest, Transform};
+use super::sealed::Sealed;
+use crate::digest::{Digest, Merger, Transform};
 
-/// A piece of a window's answer for one measure, still to be merged.
-pub(crate) enum Slice {
+/// A piece of a window's answer, as it is met under its shard's lock.
+pub(crate) enum Slice<'a> {
     /// Shared with the ring.
-    Sealed(Sealed),
+    Sealed(&'a Sealed),
     /// Shared with the sealer, which has taken it out but not yet sealed it.
-    Closing { bucket: Arc<OpenBucket>, measures: usize },
-    /// Copied from an open bucket, still to be sealed.
-    Open(OpenDigest),
+    Closing(&'a Arc<OpenBucket>),
+    /// Still taking events.
+    Open(&'a OpenBucket),
 }
 
-/// The distribution of `measure` over all slices.
+/// Pieces on their way into one digest of one measure.
 ///
-/// Values of exact buckets are pooled first: thousands of quiet series cost one
-/// digest, not one each. Busy open buckets are added up and sealed once, which took
-/// most of a query's time when each was sealed. Exact ones stay exact.
-pub(crate) fn merge_slices(slices: Vec<Slice>, measure: usize) -> Digest {
-    let mut merger = Merger::new(Transform::Standard);
-    let mut values = Vec::new();
-    let mut busy: Option<OpenDigest> = None;
-    for slice in slices {
-        let open = match slice {
-            Slice::Sealed(bucket) => {
-                match bucket.shared(measure) {
-                    Some(digest) => merger.push(digest),
-                    None => values.extend(bucket.values(measure).map(f64::from_bits)),
-                }
-                continue;
-            }
-            Slice::Closing { bucket, measures } => bucket.gathered(measures, measure),
-            Slice::Open(open) => open,
-        };
-        match &mut busy {
-            _ if open.is_exact() => merger.push_open(&open),
-            None => busy = Some(open),
-            Some(busy) => busy.absorb(open).iter().for_each(|rest| merger.push_open(rest)),
+/// Under the lock, what is shared is only counted up, and what is open is added to
+/// the merge as it stands: a copy of its histogram would cost as much again.
+pub(crate) struct Gathered {
+    /// Place of the measure, of so many.
+    measure: usize,
+    measures: usize,
+    sealed: Vec<Sealed>,
+    closing: Vec<Arc<OpenBucket>>,
+    merger: Merger,
+}
+
+impl Gathered {
+    /// Nothing yet, of the measure at place `measure` of `measures`.
+    pub(crate) fn new(measure: usize, measures: usize) -> Self {
+        let merger = Merger::new(Transform::Standard);
+        Self { measure, measures, sealed: Vec::new(), closing: Vec::new(), merger }
+    }
+
+    /// Take in a piece; short enough for a shard's lock.
+    pub(crate) fn take(&mut self, slice: Slice<'_>) {
+        match slice {
+            Slice::Sealed(bucket) => self.sealed.push(bucket.clone()),
+            Slice::Closing(bucket) => self.closing.push(Arc::clone(bucket)),
+            Slice::Open(bucket) => bucket.fold(self.measures, self.measure, &mut self.merger),
         }
     }
-    busy.iter().for_each(|open| merger.push_open(open));
-    exact_digests(&values).iter().for_each(|digest| merger.push(digest));
-    merger.finish()
+
+    /// The distribution over all pieces, whatever order they were met in.
+    pub(crate) fn merge(mut self) -> Digest {
+        for bucket in &self.closing {
+            bucket.fold(self.measures, self.measure, &mut self.merger);
+        }
+        for bucket in &self.sealed {
+            bucket.fold(self.measure, &mut self.merger);
+        }
+        self.merger.finish()
+    }
 }

@@ -27,24 +27,23 @@ impl Steps {
 }
 
 /// Something of one series, met in a slice of event time.
-pub(crate) enum Piece {
+pub(crate) enum Piece<'a> {
     /// Events with their values.
-    Events(Slice),
+    Events(Slice<'a>),
     /// How many events came too late for the digests.
     Late(u64),
 }
 
 impl WindowStore {
-    /// Meet what `series` hold of a measure in each of `steps`, one lock a shard.
+    /// Meet what `series` hold in each of `steps`, one lock a shard.
     ///
     /// `found` is told the place in `series` and the slice, and runs under the
     /// shard's lock: what takes long belongs after the visit.
     pub(crate) fn visit(
         &self,
         steps: &Steps,
-        measure: usize,
         series: &[u32],
-        mut found: impl FnMut(usize, usize, Piece),
+        mut found: impl FnMut(usize, usize, Piece<'_>),
     ) {
         let mut places: Vec<u32> = (0..series.len() as u32).collect();
         places.sort_unstable_by_key(|place| shard_of(series[*place as usize]));
@@ -55,7 +54,7 @@ impl WindowStore {
             for &place in places {
                 let place = place as usize;
                 for at in 0..steps.count {
-                    shard.meet(series[place], steps.slice(at), measure, self.measures(), |piece| {
+                    shard.meet(series[place], steps.slice(at), |piece| {
                         found(place, at, piece);
                     });
                 }
@@ -67,23 +66,16 @@ impl WindowStore {
 impl Shard {
     /// Everything of one series in [start, end), seconds, of each event once: the
     /// widest sealed buckets that fit, what is just being sealed, then open ones.
-    fn meet(
-        &self,
-        series: u32,
-        (start, end): (i64, i64),
-        measure: usize,
-        measures: usize,
-        mut found: impl FnMut(Piece),
-    ) {
+    fn meet(&self, series: u32, (start, end): (i64, i64), mut found: impl FnMut(Piece<'_>)) {
         let Some(windows) = self.series.get(slot_of(series)) else { return };
         if let Some(rings) = &windows.rings {
             rings.cover((start, end), &mut |slice| found(Piece::Events(slice)));
         }
         for bucket in self.closing_of(series, (start, end)) {
-            found(Piece::Events(Slice::Closing { bucket: bucket.clone(), measures }));
+            found(Piece::Events(Slice::Closing(bucket)));
         }
         for bucket in windows.open_in(start, end) {
-            found(Piece::Events(Slice::Open(bucket.gathered(measures, measure))));
+            found(Piece::Events(Slice::Open(bucket)));
         }
         let late = windows.late_in(start, end);
         if late > 0 {

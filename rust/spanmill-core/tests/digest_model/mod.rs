@@ -2,6 +2,8 @@
 //!
 //! Shared by the digest tests and by `examples/bench_digest.rs`.
 
+#![allow(dead_code, reason = "each of them uses a part")]
+
 use spanmill_core::digest::{Reader, Transform};
 
 /// Ranks whose errors are reported one by one.
