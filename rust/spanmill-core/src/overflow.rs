@@ -1,6 +1,6 @@
 //! Events whose series gave a value up at a limit: exact, also once the series is retired.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::value::{OTHER, ValueId};
 
@@ -16,8 +16,8 @@ pub(crate) struct Collapsed<'a> {
 pub(crate) struct Overflow {
     /// Tenants told apart; the rest share one row.
     tenants_max: usize,
-    /// In the order in which they first overflowed: once told apart, always.
-    tenants: Vec<ValueId>,
+    /// The first that overflowed: once told apart, always.
+    tenants: HashSet<ValueId>,
     retired: Events,
     /// Series retired since the start, and the events they had taken.
     pub retired_series: u64,
@@ -37,7 +37,7 @@ impl Overflow {
     pub(crate) fn new(tenants_max: usize) -> Self {
         Self {
             tenants_max,
-            tenants: Vec::new(),
+            tenants: HashSet::new(),
             retired: Events::default(),
             retired_series: 0,
             retired_events: 0,
@@ -81,13 +81,13 @@ impl Overflow {
         if self.tenants.len() >= self.tenants_max {
             return OTHER;
         }
-        self.tenants.push(tenant);
+        let _ = self.tenants.insert(tenant);
         tenant
     }
 
     /// Tenants that are told apart.
-    pub(crate) fn tenants(&self) -> &[ValueId] {
-        &self.tenants
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = ValueId> {
+        self.tenants.iter().copied()
     }
 }
 

@@ -1,6 +1,6 @@
 //! An open bucket's values: a multiset that changes store as it grows.
 
-use super::compress::{CENTROIDS, FINE_GAP, Item, compress};
+use super::compress::{CENTROIDS, FINE_GAP, Item, compress, joined};
 use super::exponential::ExponentialHistogram;
 use super::histogram::LogHistogram;
 use super::key::{self, Transform};
@@ -91,27 +91,6 @@ impl OpenDigest {
         matches!(self.0, Inner::Raw(_))
     }
 
-    /// Take in `other`. Far cheaper than sealing each.
-    ///
-    /// Gives `other` back where together they are more than a bin can count.
-    pub(crate) fn absorb(&mut self, mut other: Self) -> Option<Self> {
-        if self.count() + other.count() > u64::from(u32::MAX) {
-            return Some(other);
-        }
-        if let Inner::Raw(raw) = &other.0 {
-            self.add_all(raw);
-            return None;
-        }
-        self.leave_raw();
-        if let (Inner::Busy(mine), Inner::Busy(theirs)) = (&mut self.0, &mut other.0) {
-            if theirs.histogram.is_some() && mine.histogram.is_none() {
-                std::mem::swap(mine, theirs);
-            }
-            mine.absorb(theirs);
-        }
-        None
-    }
-
     /// How many values were added.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -156,15 +135,15 @@ impl OpenDigest {
             Store::Keys(totals, keys) => {
                 let places = sorted(keys);
                 let items = places.iter().map(|&place| Item::tie(radix::key(place), 1));
-                let items = compress(items, totals.count, CENTROIDS, FINE_GAP);
+                let items = compress(&joined(items), totals.count, CENTROIDS, FINE_GAP);
                 Digest::compressed(transform, totals.clone(), 0, &items)
             }
             Store::Histogram(totals, histogram) => {
                 let ends = (key::of(totals.min), key::of(totals.max));
                 // Wide bins round their offsets, which may pass the extremes.
                 let held = |item: Item| Item { key: item.key.clamp(ends.0, ends.1), ..item };
-                let items: Vec<Item> = histogram.items().into_iter().map(held).collect();
-                let items = compress(items.into_iter(), totals.count, CENTROIDS, FINE_GAP);
+                let items = joined(histogram.items().into_iter().map(held));
+                let items = compress(&items, totals.count, CENTROIDS, FINE_GAP);
                 Digest::compressed(transform, totals.clone(), histogram.heaviest(), &items)
             }
         }
@@ -207,14 +186,6 @@ impl Busy {
         let mut all = std::mem::take(&mut self.keys);
         all.extend_from_slice(keys);
         self.histogram.insert(LogHistogram::default()).add_all(&all);
-    }
-
-    fn absorb(&mut self, other: &Self) {
-        self.totals.merge(&other.totals);
-        match (&mut self.histogram, &other.histogram) {
-            (Some(mine), Some(theirs)) => mine.absorb(theirs),
-            _ => self.add_keys(&other.keys),
-        }
     }
 }
 
