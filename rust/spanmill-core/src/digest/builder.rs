@@ -242,7 +242,7 @@ impl Builder {
     /// The digest with as many centroids as fit, or nearly.
     fn fit(&self, items: &[Item]) -> Digest {
         let attempt = |clusters| {
-            let stored = compress(items.iter().copied(), self.count(), clusters, FINE_GAP);
+            let stored = compress(items, self.count(), clusters, FINE_GAP);
             Digest::compressed(self.transform, self.totals.clone(), 0, &stored)
         };
         let (mut fits, mut fails) = (CLUSTERS_MIN, self.max_bytes);

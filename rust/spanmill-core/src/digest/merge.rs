@@ -1,6 +1,6 @@
 //! Many digests into one, whatever their order.
 
-use super::compress::{CENTROIDS, Item, MERGED_GAP, compress};
+use super::compress::{CENTROIDS, Item, MERGED_GAP, compress, joined};
 use super::grid;
 use super::histogram::LogHistogram;
 use super::key::Transform;
@@ -149,7 +149,7 @@ impl Merger {
         self.heaviest_bin += histogram.heaviest();
         let items = histogram.items();
         let count = items.iter().map(|item| item.weight).sum();
-        let items = compress(items.into_iter(), count, 4 * CENTROIDS, MERGED_GAP);
+        let items = compress(&joined(items), count, 4 * CENTROIDS, MERGED_GAP);
         items.into_iter().for_each(|item| self.push_item(item));
     }
 
@@ -187,16 +187,15 @@ impl Merger {
         if none && self.values.len() <= self.exact_max {
             return Digest::exact(self.transform, self.totals, self.values);
         }
-        let Self { transform, totals, heaviest_bin, values, mut words, mut large, .. } = self;
+        let Self { transform, totals, heaviest_bin, values, mut words, large, .. } = self;
         words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
-        large.sort_unstable();
         let ends = (transform.key(totals.min), transform.key(totals.max));
         let items = match grid::gather(&words, ends, totals.count) {
-            Some(items) => merged(items.iter().copied(), &large, totals.count),
+            Some(items) => merged(items, large, totals.count),
             None => {
                 radix::sort(&mut words, &mut Vec::new(), word_place);
                 radix::settle_runs(&mut words, word_place);
-                merged(words.iter().map(|&word| word_item(word)), &large, totals.count)
+                merged(joined(words.into_iter().map(word_item)), large, totals.count)
             }
         };
         Digest::compressed(transform, totals, heaviest_bin, &items)
@@ -205,15 +204,14 @@ impl Merger {
 
 /// A centroid of the standard axis on the wide one.
 fn widened(item: Item) -> Item {
-    let value = Transform::Standard.value(item.key, 0.0);
-    Item { key: Transform::Wide.key(value), spread: 0, ..item }
+    Item { key: Transform::Wide.key(Transform::Standard.value(item.key, 0.0)), ..item }
 }
 
-fn merged(items: impl Iterator<Item = Item> + Clone, large: &[Item], count: u64) -> Vec<Item> {
-    if large.is_empty() {
-        return compress(items, count, CENTROIDS, MERGED_GAP);
+fn merged(mut items: Vec<Item>, large: Vec<Item>, count: u64) -> Vec<Item> {
+    if !large.is_empty() {
+        items.extend(large);
+        items.sort_unstable();
+        items = joined(items);
     }
-    let mut all: Vec<Item> = items.chain(large.iter().copied()).collect();
-    all.sort_unstable();
-    compress(all.into_iter(), count, CENTROIDS, MERGED_GAP)
+    compress(&items, count, CENTROIDS, MERGED_GAP)
 }

@@ -1,6 +1,8 @@
 //! What a builder works on: a buffer of keys, and centroids finer than those stored.
 
-use super::compress::{Item, condense};
+use std::cell::RefCell;
+
+use super::compress::{Item, condense, push_joined};
 use super::key::Transform;
 use super::radix;
 use super::scale;
@@ -12,19 +14,29 @@ const ITEMS: usize = 1_024;
 /// Growth of the count after which the scale function is asked again.
 const SCALE_GROWTH: f64 = 1.25;
 
+/// What one flush needs and leaves no trace in; one a thread, not one a digest.
+#[derive(Default)]
+struct Scratch {
+    places: Vec<u32>,
+    gathered: Vec<Item>,
+    spare: Vec<Item>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Working {
     /// Slots of the scale function; the centroids are about as many.
     slots: usize,
     /// Places of values not yet merged.
     buffer: Vec<u32>,
-    scratch: Vec<u32>,
     /// Weighted ones not yet merged.
     items: Vec<Item>,
     /// Sorted, with their weight in all.
     centroids: Vec<Item>,
     count: u64,
-    spare: Vec<Item>,
     /// Limits of the scale function, as of [`limits_for`](Self::limits_for) values.
     limits: Vec<f64>,
     limits_for: f64,
@@ -35,20 +47,17 @@ impl Working {
         Self {
             slots,
             buffer: Vec::new(),
-            scratch: Vec::new(),
             items: Vec::new(),
             centroids: Vec::new(),
             count: 0,
-            spare: Vec::new(),
             limits: Vec::new(),
             limits_for: 0.0,
         }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let items = self.items.capacity() + self.centroids.capacity() + self.spare.capacity();
-        (self.buffer.capacity() + self.scratch.capacity()) * size_of::<u32>()
-            + items * size_of::<Item>()
+        self.buffer.capacity() * size_of::<u32>()
+            + (self.items.capacity() + self.centroids.capacity()) * size_of::<Item>()
             + self.limits.capacity() * size_of::<f64>()
     }
 
@@ -87,16 +96,44 @@ impl Working {
     }
 
     fn flush(&mut self) {
-        radix::sort(&mut self.buffer, &mut self.scratch, |place| place);
-        self.items.sort_unstable();
+        SCRATCH.with_borrow_mut(|scratch| self.merge(scratch));
+    }
+
+    fn merge(&mut self, Scratch { places, gathered, spare }: &mut Scratch) {
+        radix::sort(&mut self.buffer, places, |place| place);
         let weights = self.items.iter().map(|item| item.weight).sum::<u64>();
         self.count += self.buffer.len() as u64 + weights;
         let limits = self.limits();
-        let all = Sorted { places: &self.buffer, items: &self.items, centroids: &self.centroids };
-        let out = condense(all, limits, std::mem::take(&mut self.spare));
-        self.spare = std::mem::replace(&mut self.centroids, out);
+        self.gather(gathered);
+        let out = condense(gathered, limits, std::mem::take(spare));
+        self.centroids.clear();
+        self.centroids.extend_from_slice(&out);
+        *spare = out;
         self.buffer.clear();
         self.items.clear();
+    }
+
+    /// All that is held, sorted and with ties joined.
+    fn gather(&mut self, gathered: &mut Vec<Item>) {
+        if !self.items.is_empty() {
+            self.centroids.append(&mut self.items);
+            self.centroids.sort_unstable();
+        }
+        gathered.clear();
+        let mut values = self.buffer.as_slice();
+        for &centroid in &self.centroids {
+            let place = radix::place(centroid.key);
+            while let Some((&value, rest)) = values.split_first()
+                && value <= place
+            {
+                push_joined(gathered, Item::tie(radix::key(value), 1));
+                values = rest;
+            }
+            push_joined(gathered, centroid);
+        }
+        for &value in values {
+            push_joined(gathered, Item::tie(radix::key(value), 1));
+        }
     }
 
     /// Limits of the slots; between two looks at the scale function its shares stay.
@@ -113,34 +150,5 @@ impl Working {
         let inside = &self.limits[1..self.limits.len() - 2];
         let inside = inside.iter().map(|limit| limit * growth);
         std::iter::once(1.0).chain(inside).chain([count - 1.0, count]).collect()
-    }
-}
-
-/// Three sorted sources as one.
-#[derive(Clone)]
-struct Sorted<'a> {
-    places: &'a [u32],
-    items: &'a [Item],
-    centroids: &'a [Item],
-}
-
-impl Iterator for Sorted<'_> {
-    type Item = Item;
-
-    #[inline]
-    fn next(&mut self) -> Option<Item> {
-        const NONE: i64 = i64::MAX;
-        let value = self.places.first().map_or(NONE, |&place| radix::key(place).into());
-        let item = self.items.first().map_or(NONE, |item| item.key.into());
-        let centroid = self.centroids.first().map_or(NONE, |item| item.key.into());
-        if value <= item && value <= centroid {
-            let (_, rest) = self.places.split_first()?;
-            self.places = rest;
-            return Some(Item::tie(value as i32, 1));
-        }
-        let source = if item <= centroid { &mut self.items } else { &mut self.centroids };
-        let (&first, rest) = source.split_first()?;
-        *source = rest;
-        Some(first)
     }
 }
