@@ -177,7 +177,10 @@ impl Builder {
         self.make_room();
         match &mut self.tier {
             Tier::Exact(exact) => exact.extend(merger.into_values()),
-            Tier::Working(working) => working.add_sorted(merger.into_items()),
+            Tier::Working(working) if merger.count() > 0 => {
+                working.add_items(&merger.into_items(FINER * self.max_bytes / CENTROID_BYTES));
+            }
+            Tier::Working(_) => {}
         }
         Ok(())
     }
