@@ -12,7 +12,7 @@ use super::working::Working;
 /// Working centroids for one that is stored.
 const FINER: usize = 4;
 /// Largest weight of one value.
-const WEIGHT_MAX: u64 = 1_000_000_000_000;
+pub(super) const WEIGHT_MAX: u64 = 1_000_000_000_000;
 /// Least `max_bytes`: the header in full, and a few centroids.
 const MIN_BYTES: usize = 256;
 /// The same where the sum may span all of f64.
@@ -177,7 +177,10 @@ impl Builder {
         self.make_room();
         match &mut self.tier {
             Tier::Exact(exact) => exact.extend(merger.into_values()),
-            Tier::Working(working) => working.add_sorted(merger.into_items()),
+            Tier::Working(working) if merger.count() > 0 => {
+                working.add_items(&merger.into_items(FINER * self.max_bytes / CENTROID_BYTES));
+            }
+            Tier::Working(_) => {}
         }
         Ok(())
     }

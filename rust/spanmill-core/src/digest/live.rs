@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::builder::WEIGHT_MAX;
 use super::{Builder, Digest, DigestError, Quantile, Reader, Transform};
 
 /// A growing digest, and what it answers until it changes.
@@ -131,18 +132,12 @@ impl LiveDigest {
     }
 }
 
-/// Largest weight of one value.
-const WEIGHT_MAX: f64 = 1e12;
-
 /// Weights from floats, as array libraries hand them over.
 fn whole(weights: &[f64]) -> Result<Vec<u64>, DigestError> {
     let whole = |(place, &weight): (usize, &f64)| {
-        let fits = weight.fract() == 0.0 && (1.0..=WEIGHT_MAX).contains(&weight);
-        fits.then_some(weight as u64).ok_or(DigestError::Fraction {
-            weight,
-            place,
-            max: WEIGHT_MAX as u64,
-        })
+        let fits = weight.fract() == 0.0 && (1.0..=WEIGHT_MAX as f64).contains(&weight);
+        let refused = DigestError::Fraction { weight, place, max: WEIGHT_MAX };
+        if fits { Ok(weight as u64) } else { Err(refused) }
     };
     weights.iter().enumerate().map(whole).collect()
 }

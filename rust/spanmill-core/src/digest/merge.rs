@@ -164,19 +164,26 @@ impl Merger {
         self.values
     }
 
-    /// Everything taken in, sorted but not compressed.
-    pub(super) fn into_items(mut self) -> Vec<Item> {
+    /// Everything taken in, as about `clusters` centroids.
+    pub(super) fn into_items(mut self, clusters: usize) -> Vec<Item> {
         self.fold_histogram();
-        let Self { transform, values, mut words, mut large, .. } = self;
+        let Self { transform, totals, values, mut words, large, .. } = self;
         words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
-        radix::sort(&mut words, &mut Vec::new(), word_place);
-        radix::settle_runs(&mut words, word_place);
-        let mut items: Vec<Item> = words.into_iter().map(word_item).collect();
+        let ends = (transform.key(totals.min), transform.key(totals.max));
+        let mut items = match grid::gather(&words, ends, totals.count) {
+            Some(items) => items,
+            None => {
+                radix::sort(&mut words, &mut Vec::new(), word_place);
+                radix::settle_runs(&mut words, word_place);
+                joined(words.into_iter().map(word_item))
+            }
+        };
         if !large.is_empty() {
-            items.append(&mut large);
+            items.extend(large);
             items.sort_unstable();
+            items = joined(items);
         }
-        items
+        compress(&items, totals.count, clusters, MERGED_GAP)
     }
 
     /// The digest of everything taken in.
@@ -187,31 +194,13 @@ impl Merger {
         if none && self.values.len() <= self.exact_max {
             return Digest::exact(self.transform, self.totals, self.values);
         }
-        let Self { transform, totals, heaviest_bin, values, mut words, large, .. } = self;
-        words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
-        let ends = (transform.key(totals.min), transform.key(totals.max));
-        let items = match grid::gather(&words, ends, totals.count) {
-            Some(items) => merged(items, large, totals.count),
-            None => {
-                radix::sort(&mut words, &mut Vec::new(), word_place);
-                radix::settle_runs(&mut words, word_place);
-                merged(joined(words.into_iter().map(word_item)), large, totals.count)
-            }
-        };
-        Digest::compressed(transform, totals, heaviest_bin, &items)
+        let (transform, totals, heaviest) =
+            (self.transform, self.totals.clone(), self.heaviest_bin);
+        Digest::compressed(transform, totals, heaviest, &self.into_items(CENTROIDS))
     }
 }
 
 /// A centroid of the standard axis on the wide one.
 fn widened(item: Item) -> Item {
     Item { key: Transform::Wide.key(Transform::Standard.value(item.key, 0.0)), ..item }
-}
-
-fn merged(mut items: Vec<Item>, large: Vec<Item>, count: u64) -> Vec<Item> {
-    if !large.is_empty() {
-        items.extend(large);
-        items.sort_unstable();
-        items = joined(items);
-    }
-    compress(&items, count, CENTROIDS, MERGED_GAP)
 }

@@ -78,13 +78,11 @@ impl Working {
     }
 
     /// Add many items at once.
-    pub(super) fn add_sorted(&mut self, items: Vec<Item>) {
-        if items.is_empty() {
-            return;
+    pub(super) fn add_items(&mut self, items: &[Item]) {
+        self.items.extend_from_slice(items);
+        if self.items.len() >= ITEMS {
+            self.flush();
         }
-        self.items.extend(items);
-        self.flush();
-        self.items.shrink_to(ITEMS);
     }
 
     /// Everything held, sorted.
