@@ -159,8 +159,7 @@ fn beside<T: Send>(
     std::thread::scope(|scope| {
         // Named, so that a profiler tells them apart.
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let feeder =
-            named("feeder").spawn_scoped(scope, || feed(rig, models, &stop, &ingested))?;
+        let feeder = named("feeder").spawn_scoped(scope, || feed(rig, models, &stop, &ingested))?;
         let start = Instant::now();
         let asker = named("asker").spawn_scoped(scope, || work().map_err(|it| it.to_string()))?;
         let done = asker.join().map_err(|_| "the asking thread panicked")?;
