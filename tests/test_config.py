@@ -131,7 +131,16 @@ def test_views_have_their_own_names(tmp_path: Path) -> None:
         ("slo.files", [], "slo.files=[]"),
         (
             "views",
-            [{"name": "v", "where": {}, "dimensions": ["model"], "measures": ["ttft"]}],
+            [
+                {
+                    "name": "v",
+                    "where": {},
+                    "dimensions": ["model"],
+                    "measures": ["ttft"],
+                    "distinct": [],
+                    "top": [],
+                }
+            ],
             "views=[{name: v, dimensions: [model], measures: [ttft]}]",
         ),
     ],
@@ -211,3 +220,20 @@ def test_the_core_takes_the_defaults(tmp_path: Path) -> None:
     loaded = config.load(None, [f"data_dir={tmp_path}"])
 
     open_engine(loaded.config, []).close()
+
+
+def test_the_end_user_is_counted_only(tmp_path: Path) -> None:
+    """The end user may be counted by a view, and is refused wherever its values would show."""
+    view = "name: v, dimensions: [model], measures: [ttft]"
+    good = config.load(write(tmp_path, f"views: [{{{view}, distinct: [user], top: [prompt]}}]"))
+    assert ("user",) == good.config.views[0].distinct
+
+    (tmp_path / "slo.yaml").write_text(
+        "slos: [{name: x, sli: {kind: errors}, objective: 0.9, group_by: [user]}]", encoding="utf-8"
+    )
+    bad = "{name: v, dimensions: [user], measures: [ttft], top: [user], where: {user: alice}}"
+    problems = problems_of(write(tmp_path, f"views: [{bad}]\nslo: {{files: [slo.yaml]}}\n"))
+
+    hint = "user is kept as a keyed hash that nothing can show; it may stand in distinct of a view"
+    assert 4 == len(problems)
+    assert all(hint in problem for problem in problems)

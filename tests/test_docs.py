@@ -16,10 +16,12 @@ from spanmill.cli.app import app
 from spanmill.client import (
     Budget,
     CompareAnswer,
+    DistinctAnswer,
     HeatmapAnswer,
     Ledger,
     QueryAnswer,
     RangeAnswer,
+    TopAnswer,
 )
 from spanmill.client.answers import SeriesEntry
 
@@ -127,6 +129,8 @@ ANSWERS: Final[dict[str, object]] = {
     "query_range": RangeAnswer,
     "heatmap": HeatmapAnswer,
     "compare": CompareAnswer,
+    "distinct": DistinctAnswer,
+    "top": TopAnswer,
     "ledger": Ledger,
     "slo": list[Budget],
 }

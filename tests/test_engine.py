@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from spanmill import _core
 from spanmill.engine import EngineConfig, Maintenance, core_config, known_names, open_engine
@@ -35,16 +36,21 @@ def test_the_core_is_told_everything() -> None:
                     "input_tokens",
                     "output_tokens",
                 ],
+                "distinct": [],
+                "top": [],
             }
         ],
         "objectives": [cores.ERRORS],
         "limits": {
             "series": 100_000,
+            "tenant_series": 25_000,
             "groups": 1000,
-            "dimension_values": 1_000_000,
+            "dimension_values": 100_000,
             "dimension_bytes": 256,
             "sources": 1000,
             "request_bytes": 16_777_216,
+            "companion_bytes": 268_435_456,
+            "memory": 2_147_483_648,
         },
     } == told
 
@@ -93,6 +99,18 @@ class Ticking:
         self.ticks = 0
         self.ticked = threading.Event()
         self.error: Exception | None = None
+        self.reason: str | None = None
+        self.demoted = 0
+
+    def stats(self) -> bytes:
+        """Tell what was given up for the memory budget."""
+        demoted = {"1m": {"buckets": self.demoted, "bytes": 100 * self.demoted}}
+        held = {"memory_bytes": 2000, "memory_limit_bytes": 1900}
+        return json.dumps(held | {"demoted": demoted}).encode()
+
+    def unready(self) -> str | None:
+        """Say why no traffic should come."""
+        return self.reason
 
     def tick(self) -> None:
         """Count, or fail."""
@@ -169,6 +187,37 @@ def test_a_closed_core_needs_no_clock(
     maintain(engine)
 
     wait_until(lambda: "maintenance" not in {thread.name for thread in threading.enumerate()})
+
+
+def test_a_doubt_is_passed_on(
+    maintain: Callable[[Any], Maintenance], wait_until: Callable[..., None]
+) -> None:
+    """Why no traffic should come is told after each tick, and that there is no reason any more."""
+    engine, told = Ticking(), list[str | None]()
+    maintain(engine).tell(told.append)
+    wait_until(lambda: bool(told))
+
+    engine.reason = "the clock"
+    wait_until(lambda: told[-1] == "the clock")
+    engine.reason = None
+
+    wait_until(lambda: told[-1] is None)
+
+
+def test_a_spent_memory_budget_is_logged_once(
+    maintain: Callable[[Any], Maintenance], wait_until: Callable[..., None]
+) -> None:
+    """One line says that the memory budget begins to cost buckets, however long it does."""
+    engine = Ticking()
+    with structlog.testing.capture_logs() as lines:
+        maintain(engine)
+        for more in range(3):
+            engine.demoted += 1 + more
+            ticks = engine.ticks
+            wait_until(lambda: engine.ticks > ticks + 25)  # noqa: B023  waits within the round
+
+    said = [line for line in lines if "memory budget" in line["event"]]
+    assert [1900] == [line["limit_bytes"] for line in said]
 
 
 def test_maintenance_seals(

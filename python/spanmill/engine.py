@@ -27,6 +27,12 @@ from spanmill.model import (
 TICK_S: Final = 1.0
 """How often the core looks at the clock; its finest counters are this wide."""
 
+MEMORY_EVERY_TICKS: Final = 10
+"""Buckets are sealed, and so given up, this often at most."""
+
+MEMORY_CALM_TICKS: Final = 600
+"""The memory budget is worth another line in the log after so long without need of it."""
+
 STALLED_AFTER_S: Final = 10.0
 """Without a finished tick for this long the daemon is not ready."""
 
@@ -108,7 +114,7 @@ class EngineLimits(Section):
     """Series of one view. An objective's dimensions are the last that collapse."""
 
     tenant_series: Annotated[int, Field(ge=1)] = 25_000
-    """Series of one tenant in one view; past it that tenant's own values collapse, no other's."""
+    """Series of one named tenant in one view; past it only that tenant's own values collapse."""
 
     groups: Annotated[int, Field(ge=1)] = 1000
     """Groups of one objective that keep a budget of their own."""
@@ -215,6 +221,9 @@ class Maintenance:
         self._engine = engine
         self._told: Callable[[str | None], None] | None = None
         self._unready: str | None = None
+        self._ticks = 0
+        self._demoted = 0
+        self._demoted_at_tick = 0
         self._stopping = threading.Event()
         self._ticked_at_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
@@ -243,11 +252,28 @@ class Maintenance:
                 self._engine.tick()
                 self._ticked_at_s = time.monotonic()
                 self._look(self._engine.unready())
+                self._ticks += 1
+                if self._ticks % MEMORY_EVERY_TICKS == 0:
+                    self._mind_memory(json.loads(self._engine.stats()))
             except Closed:
                 return
             except Exception:
                 # Without ticks nothing would ever seal: the next one may succeed.
                 log.exception("maintenance failed, will retry", retry_in_s=TICK_S)
+
+    def _mind_memory(self, stats: Mapping[str, Any]) -> None:
+        """Log once where the memory budget begins to cost sealed buckets."""
+        demoted = sum(held["buckets"] for held in stats["demoted"].values())
+        if demoted == self._demoted:
+            return
+        if self._demoted == 0 or self._ticks - self._demoted_at_tick > MEMORY_CALM_TICKS:
+            log.warning(
+                "memory budget reached, the oldest distributions go first",
+                held_bytes=stats["memory_bytes"],
+                limit_bytes=stats["memory_limit_bytes"],
+                remedy="raise limits.memory, or keep fewer series",
+            )
+        self._demoted, self._demoted_at_tick = demoted, self._ticks
 
     def _look(self, unready: str | None) -> None:
         """Log once where what the core says changes, and tell who wants to know."""

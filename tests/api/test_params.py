@@ -10,9 +10,11 @@ from spanmill.api.failure import Failure
 from spanmill.api.params import (
     check_names,
     core_compare,
+    core_distinct,
     core_heatmap,
     core_query,
     core_query_range,
+    core_top,
 )
 
 
@@ -182,3 +184,30 @@ def test_an_endpoint_without_parameters_takes_none() -> None:
     """A parameter where there is none is refused, not ignored."""
     with pytest.raises(Failure, match="unknown parameter 'by'"):
         check_names(QueryParams("by=model"), ())
+
+
+def test_companions() -> None:
+    """A dimension alone is asked for over an hour; how many values to list arrives as a number."""
+    asked = {"dimension": "user", "by": [], "where": [], "view": None, "end_ns": None}
+    assert asked | {"window_s": 3600.0, "k": None} == json.loads(
+        core_distinct(QueryParams("dimension=user"))
+    )
+    assert asked | {"window_s": 60.0, "k": 3, "by": ["model"]} == json.loads(
+        core_top(QueryParams("dimension=user&k=3&by=model&window=1m"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "hint", "text"),
+    [
+        ("dimension is missing", "such as dimension=user", ""),
+        ("unknown parameter 'measure'", "known: by", "measure=ttft"),
+        ("k=ten is not valid", "use how many values to list", "dimension=user&k=ten"),
+    ],
+)
+def test_companions_refused(message: str, hint: str, text: str) -> None:
+    """What a count or ranking does not take is a 400 that shows what a right one looks like."""
+    with pytest.raises(Failure, match=message) as raised:
+        core_top(QueryParams(text))
+
+    assert hint in raised.value.hint

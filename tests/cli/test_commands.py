@@ -27,7 +27,12 @@ def names(commands: Sequence[str]) -> list[str]:
 
 @pytest.mark.parametrize(
     "command",
-    names(["serve", "query", "heatmap", "compare", "ledger", "doctor", "version", "slo", "config"]),
+    names(
+        [
+            *("serve", "query", "heatmap", "compare", "distinct", "top-values"),
+            *("ledger", "doctor", "version", "slo", "config"),
+        ]
+    ),
 )
 def test_help_has_an_example(command: str) -> None:
     """Every command explains itself with an example that starts with how it is typed."""

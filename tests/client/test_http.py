@@ -90,6 +90,39 @@ def test_compare(client: Client) -> None:
     assert windows["a"]["window"]["start"] == named["a"]["window"]["start"]
 
 
+def test_companions(tmp_path: Path) -> None:
+    """Counts of users and rankings of prompts arrive by tenant, exact while they are few."""
+    view = {"name": "v", "dimensions": ["tenant"], "measures": ["duration"]}
+    wide = {"distinct": ["user"], "top": ["prompt"]}
+    engine = cores.open_core(tmp_path, views=[view | wide])
+    now_ns = time.time_ns()
+    spans = [
+        traces.span(
+            now_ns,
+            1.0,
+            {"spanmill.tenant": "a", "user.id": f"u{n % 3}", "gen_ai.prompt.name": f"p{n // 6}"},
+        )
+        for n in range(10)
+    ]
+    engine.ingest_traces(traces.request(spans).SerializeToString())
+    server = ApiServer(engine, Address("127.0.0.1", 0), unready=lambda: None, export=Nothing)
+    server.start()
+    with spanmill.connect(str(server.address)) as client:
+        users = client.distinct("user", by=["tenant"], where={"tenant": "a"}, window="1m")
+        prompts = client.top_values("prompt", k=1, window="1m", view="v")
+        with pytest.raises(BadRequest, match=r"v with top \(prompt\) by tenant"):
+            client.top_values("model")
+    server.stop()
+    engine.close()
+
+    assert [{"dims": {"tenant": "a"}, "distinct": 3, "exact": True, "relative_error": 0.0}] == [
+        dict(row) for row in users["series"]
+    ]
+    (row,) = prompts["series"]
+    assert (10, True, 0) == (row["count"], row["exact"], row["error"])
+    assert [{"value": "p0", "count": 6, "at_least": 6, "at_most": 6}] == row["top"]
+
+
 def test_every_list(client: Client) -> None:
     """Ledger, series, measures and budgets arrive with their events."""
     assert 3 == client.ledger()["counted"]

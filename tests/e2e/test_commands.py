@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from tests import traces
 from tests.e2e import fleet
-from tests.e2e.conftest import Daemon, run
+from tests.e2e.conftest import Daemon, Start, run
 
 
 @pytest.fixture
@@ -41,6 +42,39 @@ def test_tables(busy: Daemon) -> None:
     assert all(tenant in query.stdout for tenant in (*fleet.TENANTS, "p99"))
     assert "balanced" == ledger.stdout.splitlines()[-1]
     assert all(name in slo.stdout for name in ("ttft-fast", "tenant=acme", "errors"))
+
+
+def test_counts_and_rankings(start: Start) -> None:
+    """Users are counted and prompts ranked by a view that names them, as tables and as JSON."""
+    view = {"name": "v", "dimensions": ["model"], "measures": ["duration"]}
+    daemon = start(views=[view | {"distinct": ["user"], "top": ["prompt"]}])
+    now_ns = time.time_ns()
+    spans = [
+        traces.span(
+            now_ns,
+            1.0,
+            {
+                "gen_ai.request.model": "large",
+                "user.id": f"user-{n % 7}",
+                "gen_ai.prompt.name": "search" if n % 4 else "support",
+            },
+        )
+        for n in range(40)
+    ]
+    daemon.export(traces.request(spans).SerializeToString())
+    options = ("--window", "2m", "--data-dir", daemon.data_dir)
+
+    users = run("distinct", "user", "--by", "model", *options)
+    prompts = run("top-values", "prompt", "-k", "1", *options)
+    as_json = run("distinct", "user", "--json", *options)
+    wrong = run("top-values", "model", *options)
+
+    assert [0, 0, 0, 2] == [it.returncode for it in (users, prompts, as_json, wrong)]
+    assert ["large", "7"] in [line.split() for line in users.stdout.splitlines()]
+    assert ["search", "30", "75", "%"] in [line.split() for line in prompts.stdout.splitlines()]
+    assert "exact" == users.stdout.splitlines()[-1] == prompts.stdout.splitlines()[-1]
+    assert 7 == json.loads(as_json.stdout)["series"][0]["distinct"]
+    assert "v with top (prompt) by model" in wrong.stderr
 
 
 def test_pictures_and_comparisons(busy: Daemon) -> None:

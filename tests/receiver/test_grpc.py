@@ -315,6 +315,57 @@ def test_a_sender_that_gives_up_is_counted(rig: Rig, wait_until: Callable[..., N
     wait_until(lambda: 0 == rig.receiver.open_requests)
 
 
+def from_source(name: str, ahead_s: float) -> bytes:
+    """Write a request of one source whose clock is ahead of ours."""
+    end_ns = time.time_ns() + round(ahead_s * 1e9)
+    return traces.request(
+        [traces.span(end_ns, 1.0, {})], {"service.name": name}
+    ).SerializeToString()
+
+
+def test_our_own_clock_in_doubt(rig: Rig) -> None:
+    """
+    When most sources are ahead of our clock a request gets UNAVAILABLE with the delay to retry
+    after and the reason, is counted, and is taken once the sources agree with us again.
+    """
+    for name in ("a", "b"):
+        answer = ExportTraceServiceResponse.FromString(rig.export(from_source(name, 3600)))
+        assert "future" in answer.partial_success.error_message
+
+    call = rig.failure(from_source("c", 3600))
+
+    assert grpc.StatusCode.UNAVAILABLE == call.code()
+    assert "3 of 3 sources" in (call.details() or "")
+    (retry,) = details(call, error_details_pb2.RetryInfo)
+    assert 5 == retry.retry_delay.ToTimedelta().total_seconds()
+    assert {"clock_suspect": 1} == rig.refused()
+    assert 2 == rig.received()
+    assert "set the clock" in (rig.engine.unready() or "")
+    assert grpc.StatusCode.UNAVAILABLE == rig.failure(from_source("a", 0)).code()
+    assert b"" == rig.export(from_source("b", 0))
+    assert rig.engine.unready() is None
+
+
+def test_health_says_why(rig: Rig) -> None:
+    """
+    While there is a reason for no traffic to come, checks say NOT_SERVING with the reason in
+    the trailing metadata, watchers are told, and both hear when it is over; a stop is for good.
+    """
+    watched = rig.health.Watch(health_pb2.HealthCheckRequest(), timeout=30)
+    assert SERVING == next(watched).status
+
+    rig.receiver.set_unready("the clock is in doubt")
+
+    assert NOT_SERVING == next(watched).status
+    answer, call = rig.health.Check.with_call(health_pb2.HealthCheckRequest(), timeout=5)
+    assert NOT_SERVING == answer.status
+    assert ("spanmill-unready", "the clock is in doubt") in call.trailing_metadata()
+    rig.receiver.set_unready(None)
+    assert SERVING == next(watched).status
+    answer, call = rig.health.Check.with_call(health_pb2.HealthCheckRequest(), timeout=5)
+    assert SERVING == answer.status
+
+
 def test_closed_core_sends_them_elsewhere(rig: Rig) -> None:
     """Once the core is closed senders get UNAVAILABLE: they keep their batch and try again."""
     rig.engine.close()

@@ -1,6 +1,6 @@
 //! Events whose series gave a value up at a limit: exact, also once the series is retired.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::value::{OTHER, ValueId};
 
@@ -16,11 +16,12 @@ pub(crate) struct Collapsed<'a> {
 pub(crate) struct Overflow {
     /// Tenants told apart; the rest share one row.
     tenants_max: usize,
-    /// In the order in which they first overflowed: once told apart, always.
-    tenants: Vec<ValueId>,
+    /// The first that overflowed: once told apart, always.
+    tenants: HashSet<ValueId>,
     retired: Events,
-    /// Series retired since the start.
+    /// Series retired since the start, and the events they had taken.
     pub retired_series: u64,
+    pub retired_events: u64,
 }
 
 /// Exact counts of overflown events.
@@ -34,12 +35,19 @@ pub(crate) struct Events {
 
 impl Overflow {
     pub(crate) fn new(tenants_max: usize) -> Self {
-        Self { tenants_max, tenants: Vec::new(), retired: Events::default(), retired_series: 0 }
+        Self {
+            tenants_max,
+            tenants: HashSet::new(),
+            retired: Events::default(),
+            retired_series: 0,
+            retired_events: 0,
+        }
     }
 
     /// A series goes: keep what it counted.
     pub(crate) fn retire(&mut self, collapsed: &Collapsed<'_>) {
         self.retired_series += 1;
+        self.retired_events += collapsed.events;
         let mut retired = std::mem::take(&mut self.retired);
         self.add(&mut retired, collapsed);
         self.retired = retired;
@@ -54,7 +62,7 @@ impl Overflow {
 
     fn add(&mut self, events: &mut Events, collapsed: &Collapsed<'_>) {
         let gave = |value: &&ValueId| **value == OTHER;
-        if collapsed.events == 0 || !collapsed.tuple.iter().any(|value| *value == OTHER) {
+        if collapsed.events == 0 || !collapsed.tuple.contains(&OTHER) {
             return;
         }
         let positions = collapsed.tuple.iter().enumerate();
@@ -73,13 +81,13 @@ impl Overflow {
         if self.tenants.len() >= self.tenants_max {
             return OTHER;
         }
-        self.tenants.push(tenant);
+        let _ = self.tenants.insert(tenant);
         tenant
     }
 
     /// Tenants that are told apart.
-    pub(crate) fn tenants(&self) -> &[ValueId] {
-        &self.tenants
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = ValueId> {
+        self.tenants.iter().copied()
     }
 }
 
@@ -101,7 +109,7 @@ mod tests {
         let events = overflow.events(live.iter().map(|tuple| collapsed(tuple, 10)));
         assert_eq!(BTreeMap::from([(1, 23), (2, 3)]), events.by_position);
         assert_eq!(BTreeMap::from([(5, 13), (6, 10)]), events.by_tenant);
-        assert_eq!(2, overflow.retired_series);
+        assert_eq!((2, 103), (overflow.retired_series, overflow.retired_events));
     }
 
     /// Past its limit tenants share one row, and those told apart before keep theirs.

@@ -16,8 +16,11 @@ use crate::view::View;
 /// Every round makes batches forget what they cached: often enough is once a minute.
 const EVERY_NS: i64 = 60 * SECOND_NS;
 
+/// How long to wait after no value could be let go of.
+const FRUITLESS_NS: i64 = 15 * EVERY_NS;
+
 /// Series of one view that one round lets go: it holds up ingest for some milliseconds at most.
-const ROUND_MAX: usize = 10_000;
+const ROUND_MAX: usize = 4_096;
 
 /// Let go of what is silent, once a minute.
 pub(crate) fn retire(state: &State) {
@@ -29,7 +32,8 @@ pub(crate) fn retire(state: &State) {
     }
     state.retired_at_ns.store(now_ns, Ordering::Relaxed);
     let silent: Vec<Vec<u32>> = views.iter().map(silent).collect();
-    let crowded = state.values.is_crowded();
+    let crowded = state.values.is_crowded()
+        && now_ns >= state.values_looked_through_ns.load(Ordering::Relaxed);
     let resting = |view: &View| view.grouping.identities.read().has_resting();
     if silent.iter().all(Vec::is_empty) && !crowded && !views.iter().any(resting) {
         return;
@@ -40,7 +44,10 @@ pub(crate) fn retire(state: &State) {
         }
         if crowded {
             let used = used_values(state, watched);
-            state.values.retain(|id| used.get(id as usize).copied().unwrap_or(false));
+            let gone = state.values.retain(|id| used.get(id as usize).copied().unwrap_or(false));
+            // Looking through every series holds up ingest: not each minute for nothing.
+            let wait_ns = if gone { 0 } else { FRUITLESS_NS };
+            state.values_looked_through_ns.store(now_ns + wait_ns, Ordering::Relaxed);
         }
     });
 }
@@ -102,7 +109,7 @@ fn used_values(state: &State, watched: &[ValueId]) -> Vec<bool> {
         identities.live().flat_map(|(_, tuple)| tuple).for_each(|id| mark(*id));
     }
     for view in &state.plan.views {
-        view.overflow.lock().tenants().iter().for_each(|id| mark(*id));
+        view.overflow.lock().tenants().for_each(&mut mark);
     }
     state.ledger.ids().iter().chain(watched).for_each(|id| mark(*id));
     used

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use hashbrown::HashTable;
 
-use crate::value::{OTHER, ValueId};
+use crate::value::{ABSENT, OTHER, ValueId};
 
 /// Entries a cache may hold before it starts afresh.
 const CACHE_MAX: usize = 1 << 18;
@@ -229,8 +229,9 @@ impl Identities {
     /// Tenant of a tuple with its limit, where each has one.
     fn tenant(&self, tuple: &[ValueId]) -> Option<(ValueId, usize)> {
         match self.bounds.past {
+            // Events without a tenant have no share of their own: the limit of all holds them.
             Past::Collapse { tenant: Some((position, limit)), .. } => {
-                Some((tuple[position], limit))
+                Some((tuple[position], limit)).filter(|(tenant, _)| *tenant != ABSENT)
             }
             _ => None,
         }

@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub scratch: Scratch,
     /// Steady time of the last round of retirement, nanoseconds.
     pub retired_at_ns: AtomicI64,
+    /// Steady time before which no value could be let go of, nanoseconds.
+    pub values_looked_through_ns: AtomicI64,
     /// What queries may count on.
     kept: RwLock<Kept>,
     sealer: Mutex<Sealer>,
@@ -102,6 +104,7 @@ impl State {
             stats: Stats::default(),
             scratch: Scratch::default(),
             retired_at_ns: AtomicI64::new(0),
+            values_looked_through_ns: AtomicI64::new(0),
             kept: RwLock::default(),
             sealer: Mutex::new(Sealer { sink, demoted: false }),
             demoted: Default::default(),
@@ -189,10 +192,10 @@ impl State {
         let mut kept = self.kept();
         let demotion = demote(&mut kept, &stores, self.identity_bytes(), self.limits.memory);
         stores.iter().for_each(|store| store.set_over_budget(demotion.falls_short));
+        *self.kept.write() = kept;
         if demotion.total().buckets == 0 {
             return false;
         }
-        *self.kept.write() = kept;
         for (total, held) in self.demoted.iter().zip(demotion.by_tier) {
             let _ = total.buckets.fetch_add(held.buckets as u64, Ordering::Relaxed);
             let _ = total.bytes.fetch_add(held.bytes as u64, Ordering::Relaxed);

@@ -167,8 +167,8 @@ impl Values {
     /// Let go of every value for which `used` is false. Ids given out before must not be used again.
     ///
     /// A reader may still hold one: it finds no text, and the id is given again
-    /// only after the next round.
-    pub(crate) fn retain(&self, used: impl Fn(ValueId) -> bool) {
+    /// only after the next round. Says whether a sixteenth of a dimension's share came free.
+    pub(crate) fn retain(&self, used: impl Fn(ValueId) -> bool) -> bool {
         let mut interned = self.interned.write();
         let interned = &mut *interned;
         interned.free.append(&mut interned.resting);
@@ -179,6 +179,7 @@ impl Values {
             interned.counts[entry.dimension as usize] -= 1;
             interned.resting.push(id);
         }
+        interned.resting.len() * 16 >= self.count_max
     }
 }
 
@@ -297,14 +298,14 @@ mod tests {
         let values = Values::new(2, 8, 1);
         let [a, b] = [&b"a"[..], b"b"].map(|text| values.intern(Dimension::Model, text));
         assert!(values.is_crowded());
-        values.retain(|id| id == b);
+        assert!(values.retain(|id| id == b));
         assert_eq!(
             (None, Some(b)),
             (values.find(Dimension::Model, "a"), values.find(Dimension::Model, "b"))
         );
         let c = values.intern(Dimension::Model, b"c");
         assert!(c != a && c != OTHER, "{c}");
-        values.retain(|id| id == c);
+        assert!(values.retain(|id| id == c));
         assert_eq!(a, values.intern(Dimension::Model, b"d"));
         assert_eq!(OTHER, values.intern(Dimension::Model, b"e"));
     }

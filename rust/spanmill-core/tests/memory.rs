@@ -80,6 +80,8 @@ impl Windows {
     fn forget_all(&mut self) {
         self.seal(1_000_000);
         self.store.retire(&self.kept);
+        // The engine asks once a minute.
+        assert_eq!(SERIES, self.store.silent().len());
     }
 
     /// Bytes allocated for each series and measure.
@@ -161,6 +163,7 @@ fn nothing_is_left_behind() {
         windows.seal(1_000_000 + round * 1_000_000 + 200);
         windows.seal(2_000_000 + round * 1_000_000);
         windows.store.retire(&windows.kept);
+        assert_eq!(SERIES, windows.store.silent().len());
         let footprint = windows.store.footprint();
         assert_eq!((Held::default(), Held::default()), (footprint.open, footprint.sealed));
         // A few pages of the tables that say what is held.

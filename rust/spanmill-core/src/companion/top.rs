@@ -196,13 +196,15 @@ impl TopUnion {
     pub(crate) fn ranking(&self, k: usize) -> Ranking {
         let mut items: Vec<Item> = match &self.sketch {
             None => {
-                let item = |(text, &events): (&Box<str>, &u64)| Item {
-                    text: text.to_string(),
-                    events,
-                    at_least: events,
-                    at_most: events,
-                };
-                self.exact.iter().map(item).collect()
+                let exact = self.exact.iter();
+                exact
+                    .map(|(text, &events)| Item {
+                        text: text.to_string(),
+                        events,
+                        at_least: events,
+                        at_most: events,
+                    })
+                    .collect()
             }
             Some(sketch) => {
                 let item = |row: &datasketches::frequencies::Row<String>| Item {

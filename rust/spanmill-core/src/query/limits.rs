@@ -23,6 +23,7 @@ pub(super) fn show(state: &State, shown: &mut Json) {
     shown["overflow_tenants"] = named(by_tenant);
     shown["slo_overflow"] = objectives(state);
     shown["series_retired"] = by_view(&|view| json!(view.overflow.lock().retired_series));
+    shown["series_retired_events"] = by_view(&|view| json!(view.overflow.lock().retired_events));
     shown["companions"] = by_view(&|view| {
         view.companions.as_ref().map_or(Json::Null, |companions| {
             let held = companions.held();

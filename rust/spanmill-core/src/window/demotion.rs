@@ -4,8 +4,12 @@ use super::TIERS;
 use super::kept::{Held, Holdings, Kept};
 use super::store::WindowStore;
 
-/// Demotion goes this share of the budget below it: until the next pass more is sealed.
-const HEADROOM: usize = 16;
+/// Shares of the budget: demotion starts so far below it, for by the time that it has freed
+/// anything more is sealed; frees so much more than it must; and holds back nothing any more
+/// once so much is free.
+const EARLY: usize = 32;
+const EXTRA: usize = 16;
+const AMPLE: usize = 8;
 
 /// What was given up.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,13 +35,17 @@ impl Demotion {
 /// `kept` no longer holds them from now on; [`WindowStore::retire`] frees them.
 pub fn demote(kept: &mut Kept, stores: &[&WindowStore], besides: usize, budget: usize) -> Demotion {
     let held: usize = stores.iter().map(|store| store.footprint().bytes()).sum();
-    let over = (held + besides).saturating_sub(budget);
+    let held = held + besides;
+    let over = held.saturating_sub(budget - budget / EARLY);
     if over == 0 {
+        if held < budget - budget / AMPLE {
+            kept.resume();
+        }
         return Demotion::default();
     }
     let mut holdings = Holdings::default();
     stores.iter().for_each(|store| store.add_holdings(&mut holdings));
-    let by_tier = kept.demote(&holdings, over + budget / HEADROOM);
+    let by_tier = kept.demote(&holdings, over + budget / EXTRA);
     let demotion = Demotion { by_tier, falls_short: false };
-    Demotion { falls_short: demotion.total().bytes < over, ..demotion }
+    Demotion { falls_short: demotion.total().bytes + budget < held, ..demotion }
 }

@@ -55,6 +55,8 @@ pub struct Kept {
     through: Option<i64>,
     /// Start of the first bucket held, seconds; `i64::MAX` where the tier is not built.
     first_s: [[i64; TIERS.len()]; USES],
+    /// The first tier to give up buckets has no more to give: building it would be in vain.
+    is_short: bool,
 }
 
 impl Default for Kept {
@@ -62,7 +64,7 @@ impl Default for Kept {
     fn default() -> Self {
         let mut first_s = [[i64::MIN; TIERS.len()]; USES];
         first_s[Use::Recent as usize][RECENT..].fill(i64::MAX);
-        Self { through: None, first_s }
+        Self { through: None, first_s, is_short: false }
     }
 }
 
@@ -89,6 +91,9 @@ impl Kept {
     pub(super) fn due(&self, used: Use, tier: usize, through: i64) -> (i64, i64) {
         let width_s = TIERS[tier].width_s;
         let to = (through * BUCKET_S).div_euclid(width_s);
+        if self.is_short && (used, tier) == DEMOTION[0] {
+            return (to, to);
+        }
         let held = self.first_s(used, tier).max(self.first_s(used, TIERS[tier].from));
         let from = match held {
             i64::MAX => to,
@@ -183,6 +188,11 @@ impl Kept {
         }
     }
 
+    /// Memory is ample again: build every tier.
+    pub(super) fn resume(&mut self) {
+        self.is_short = false;
+    }
+
     /// Give up the oldest buckets, in the order of [`DEMOTION`], until `excess` bytes are let go.
     ///
     /// Says what goes, by tier. Less than `excess` where the rest must stay.
@@ -206,6 +216,7 @@ impl Kept {
                 demoted[tier].add(*held);
                 left = left.saturating_sub(held.bytes);
             }
+            self.is_short |= (used, tier) == DEMOTION[0] && left > 0;
         }
         demoted
     }
@@ -311,10 +322,10 @@ mod tests {
         assert_eq!((-30, 90), Kept::default().reach(Use::Recent, (-25, 84)));
     }
 
-    fn holdings(bytes: usize) -> Holdings {
+    fn holdings(bytes: usize, through: i64) -> Holdings {
         let mut holdings = Holdings::default();
         for (used, tier) in DEMOTION {
-            let last = THROUGH_S / TIERS[tier].width_s;
+            let last = through * BUCKET_S / TIERS[tier].width_s;
             for number in last - TIERS[tier].slots..last {
                 holdings.add(used, tier, number, Held { buckets: 1, bytes });
             }
@@ -325,7 +336,7 @@ mod tests {
     /// Memory comes first from what no objective uses, oldest first, and answers are clipped to the rest.
     #[test]
     fn demotion_takes_the_least_missed() {
-        let (holdings, mut kept) = (holdings(100), kept());
+        let (holdings, mut kept) = (holdings(100, THROUGH), kept());
         let demoted = kept.demote(&holdings, 2_950);
         assert_eq!(Held { buckets: 30, bytes: 3_000 }, demoted[2]);
         let demoted_buckets = |demoted: &[Held]| demoted.iter().map(|h| h.buckets).sum::<usize>();
@@ -343,7 +354,7 @@ mod tests {
         for after_s in [0, 10, 290, 3_590, 21_590] {
             let through = THROUGH + after_s / BUCKET_S;
             let mut kept = kept().advanced(through);
-            let _ = kept.demote(&holdings(100), usize::MAX);
+            let _ = kept.demote(&holdings(100, through), usize::MAX);
             let edge = |used| through * BUCKET_S - kept.start_s(used);
             assert!(edge(Use::Recent) >= FINE_S, "{after_s}");
             assert!(edge(Use::Objective) >= after_s.max(FINE_S), "{after_s}");
@@ -356,9 +367,12 @@ mod tests {
     #[test]
     fn nothing_is_built_from_a_remainder() {
         let mut kept = kept();
-        let _ = kept.demote(&holdings(100), usize::MAX);
+        let _ = kept.demote(&holdings(100, THROUGH), usize::MAX);
         let through = THROUGH + 30;
         let last = THROUGH_S / 300;
+        // In vain while memory is short.
+        assert_eq!((last + 1, last + 1), kept.due(Use::Recent, 2, through));
+        kept.resume();
         assert_eq!((last, last + 1), kept.due(Use::Recent, 2, through));
         let mut short = kept.advanced(THROUGH + 20);
         short.first_s[Use::Recent as usize][0] = THROUGH_S + 100;
@@ -369,7 +383,7 @@ mod tests {
     /// What was retired is no longer counted.
     #[test]
     fn holdings_follow_what_is_kept() {
-        let mut holdings = holdings(10);
+        let mut holdings = holdings(10, THROUGH);
         let kept = kept().advanced(THROUGH + 6);
         holdings.retire(&kept);
         assert_eq!(Some(THROUGH_S / 60 - 65), holdings.oldest(1));

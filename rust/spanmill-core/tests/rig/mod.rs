@@ -2,7 +2,7 @@
 // Every test file compiles its own copy and uses a part of it.
 #![allow(dead_code)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use spanmill_core::Engine;
 use spanmill_core::clock::ManualClock;
 use spanmill_core::config::Config;
+use spanmill_core::error::Error;
 use spanmill_core::window::SealSink;
 
 pub const SECOND_NS: i64 = 1_000_000_000;
@@ -19,6 +20,7 @@ pub struct Rig {
     pub engine: Engine,
     pub clock: Arc<ManualClock>,
     folder: PathBuf,
+    config: Config,
 }
 
 impl Rig {
@@ -38,6 +40,29 @@ impl Rig {
         change: impl FnOnce(&mut Json),
         sink: Option<Box<dyn SealSink>>,
     ) -> Self {
+        Self::open(now_s, change, sink).expect("a good config and a folder of its own")
+    }
+
+    /// Why a configuration that the caller changes is refused.
+    pub fn refused(now_s: i64, change: impl FnOnce(&mut Json)) -> Error {
+        Self::open(now_s, change, None).map(|_| ()).expect_err("a bad config")
+    }
+
+    /// Its data folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it was built from.
+    pub fn config(&self) -> Config {
+        self.config.clone()
+    }
+
+    fn open(
+        now_s: i64,
+        change: impl FnOnce(&mut Json),
+        sink: Option<Box<dyn SealSink>>,
+    ) -> Result<Self, Error> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("spanmill-rig-{}-{number}", std::process::id());
@@ -57,9 +82,8 @@ impl Rig {
         });
         change(&mut config);
         let config = Config::from_json(&config.to_string()).expect("a valid config");
-        let engine =
-            Engine::open_with_sink(&config, clock.clone(), sink).expect("a folder of its own");
-        Self { engine, clock, folder }
+        let engine = Engine::open_with_sink(&config, clock.clone(), sink)?;
+        Ok(Self { engine, clock, folder, config })
     }
 
     /// Ingest spans of one tenant; all of them must be taken.
