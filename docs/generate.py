@@ -100,6 +100,29 @@ def _attributes(source: str) -> Iterator[tuple[str, str]]:
         yield f"`{it['key']}`", f"`{name}` ({read_as})" if unit else f"`{name}`"
 
 
+def layouts() -> str:
+    """List the layouts of other engines: what has them, their bytes, what to know."""
+    folder = CORE / "digest" / "foreign"
+    listed = re.search(
+        r"const LAYOUTS: .*?=\s*&\[(.*?)\];", (folder / "mod.rs").read_text("utf-8"), re.DOTALL
+    )
+    if listed is None:
+        raise LookupError("foreign/mod.rs has no list LAYOUTS")
+    modules = [it.lower() for it in re.findall(r"&(\w+)", listed[1])]
+    rows = [
+        (f"`to_{it}`, `from_{it}`", *_layout(folder / f"{it}.rs")) for it in ["duckdb", *modules]
+    ]
+    return "\n" + table(("methods", "for", "layout", "to know"), rows) + "\n"
+
+
+def _layout(path: Path) -> list[str]:
+    doc = re.search(r"((?:^///.*\n)+)(?:#\[.*\n)?pub struct", path.read_text("utf-8"), re.MULTILINE)
+    if doc is None:
+        raise LookupError(f"{path.name} has no doc")
+    text = re.sub(r"^/// ?", "", doc[1], flags=re.MULTILINE)
+    return [" ".join(it.split()) for it in text.strip().split("\n\n")]
+
+
 def configuration() -> str:
     """List every key of the config file with its type, default and meaning."""
     command = [sys.executable, "-m", "spanmill", "config", "schema"]
@@ -173,6 +196,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "configuration": configuration,
     "conventions": conventions,
     "dimensions": dimensions,
+    "layouts": layouts,
     "measures": measures,
     "metrics": metrics,
     "objectives": objectives,

@@ -44,7 +44,8 @@ RUST_LAYERS: Final = {
 
 FILE_LINES_MAX: Final = 800
 FUNCTION_LINES_MAX: Final = 100
-BINDING_LINES_MAX: Final = 700
+BINDING_LINES_MAX: Final = 750
+"""More than half of them are `spanmill.Digest`: a few lines for each of its 40 names."""
 
 _ARITHMETIC: Final = re.compile(
     r"""
@@ -310,7 +311,7 @@ def test_signs_that_do_not_compute_are_let_through(line: str) -> None:
 
 
 def test_the_binding_stays_thin() -> None:
-    """The binding converts, detaches and maps errors in at most 300 lines, and computes nothing."""
+    """The binding converts, detaches and maps errors in at most 750 lines, and computes nothing."""
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in rust_files(BINDING))
     arithmetic = [
         f"{place(path, number)} {line.strip()}"

@@ -1,5 +1,6 @@
-"""The pages a person reads are true: commands parse, examples check, lists are current."""
+"""The pages a person reads are true: commands parse, examples run, lists are current."""
 
+import doctest
 import json
 import re
 import shlex
@@ -92,6 +93,20 @@ def test_example_files_are_good(page: Path, tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, ["config", "check", "-c", str(config)])
 
     assert 0 == answer.exit_code, answer.output
+
+
+@pytest.mark.parametrize(
+    "page", [it for it in PAGES if "```pycon" in it.read_text("utf-8")], ids=lambda it: it.name
+)
+def test_sessions_run_as_shown(page: Path) -> None:
+    """The Python sessions of a page, typed in from top to bottom, answer as the page says."""
+    session = "\n".join(fences(page, "pycon"))
+    test = doctest.DocTestParser().get_doctest(session, {}, page.name, str(page), 0)
+    said: list[str] = []
+
+    doctest.DocTestRunner().run(test, out=said.append)
+
+    assert [] == said, "".join(said)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda it: str(it.relative_to(ROOT)))

@@ -13,13 +13,13 @@ ON_AXIS = st.one_of(
     st.floats(min_value=1e-18, max_value=1e18),
     st.floats(min_value=-1e18, max_value=-1e-18),
 )
-FEW = st.lists(ON_AXIS, min_size=1, max_size=150)
+FEW = st.lists(ON_AXIS, min_size=1, max_size=190)
 RANKS = np.linspace(0.0, 1.0, 201)
 
 
 @given(FEW)
 def test_few_values_are_exact_at_every_rank(values: list[float]) -> None:
-    """Up to 150 values, a quantile is the very float64 that NumPy's inverted CDF names."""
+    """Up to 190 values, a quantile is the very float64 that NumPy's inverted CDF names."""
     digest = spanmill.Digest()
     digest.add(values)
 
@@ -45,7 +45,9 @@ def test_count_and_extremes_are_exact(values: list[float]) -> None:
     digest.add(values)
 
     assert (len(values), min(values), max(values)) == (digest.count, digest.min, digest.max)
-    assert digest.sum == pytest.approx(np.sum(values), rel=1e-12, abs=1e-9 * len(values))
+    # A nano-unit a value, or the rounding of values too large for one.
+    slack = 1e-9 * len(values) + 1e-15 * np.abs(values).sum()
+    assert digest.sum == pytest.approx(np.sum(values), rel=1e-12, abs=slack)
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=60))

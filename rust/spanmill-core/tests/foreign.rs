@@ -8,9 +8,25 @@ use spanmill_core::digest::foreign::{LAYOUTS, Layout, TDunning, duckdb};
 use spanmill_core::digest::{Builder, Digest, DigestError, Transform};
 
 fn digest_of(values: &[f64]) -> Digest {
-    let mut builder = Builder::new(Transform::Standard, 1600).unwrap();
+    on_axis(Transform::Standard, values)
+}
+
+fn on_axis(axis: Transform, values: &[f64]) -> Digest {
+    let mut builder = Builder::new(axis, 1600).expect("1,600 B hold a digest");
     assert_eq!(0, builder.add(values));
     builder.seal()
+}
+
+fn written(layout: &dyn Layout, digest: &Digest) -> Vec<u8> {
+    layout.write(digest).expect("every layout holds so few centroids")
+}
+
+fn read(layout: &dyn Layout, axis: Transform, bytes: &[u8]) -> Digest {
+    layout.read(axis, bytes).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn read_state(state: &duckdb::State) -> Digest {
+    state.digest(Transform::Standard).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The shuffled eighths that the foreign implementations wrote their golden files from.
@@ -20,11 +36,11 @@ fn eighths() -> Vec<f64> {
 
 fn golden(name: &str) -> Vec<u8> {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "golden", name].iter().collect();
-    std::fs::read(path).unwrap()
+    std::fs::read(path).expect("the file is in the tree")
 }
 
 fn message(refused: Result<Digest, DigestError>) -> String {
-    refused.unwrap_err().to_string()
+    refused.expect_err("it contradicts itself").to_string()
 }
 
 /// Count, extremes and centroids come back from every layout; the sum comes back inexact.
@@ -33,12 +49,12 @@ fn what_is_written_is_read() {
     for values in [vec![2.5], vec![-1.0, 0.0, 3.0], eighths(), eighths().repeat(200)] {
         let digest = digest_of(&values);
         for layout in LAYOUTS {
-            let bytes = layout.write(&digest).unwrap();
-            let back = layout.read(Transform::Standard, &bytes).unwrap();
+            let bytes = written(*layout, &digest);
+            let back = read(*layout, Transform::Standard, &bytes);
             assert_eq!((digest.count(), digest.min()), (back.count(), back.min()));
             assert_eq!(digest.max(), back.max());
             assert!(!back.sum_is_exact());
-            assert_eq!(bytes, layout.write(&back).unwrap(), "{}", layout.name());
+            assert_eq!(bytes, written(*layout, &back), "{}", layout.name());
         }
     }
 }
@@ -48,7 +64,7 @@ fn what_is_written_is_read() {
 fn nothing_is_nothing() {
     for layout in LAYOUTS {
         for axis in [Transform::Standard, Transform::Wide] {
-            let bytes = layout.write(&Digest::empty(axis)).unwrap();
+            let bytes = written(*layout, &Digest::empty(axis));
             assert_eq!(Ok(Digest::empty(axis)), layout.read(axis, &bytes), "{}", layout.name());
         }
     }
@@ -57,19 +73,19 @@ fn nothing_is_nothing() {
 /// What the engines wrote holds the values that they were given.
 #[test]
 fn golden_files_of_engines() {
-    let mut read: Vec<(String, Digest)> = LAYOUTS
+    let mut digests: Vec<(String, Digest)> = LAYOUTS
         .iter()
         .map(|layout| {
             let name = format!("foreign-{}.bin", layout.name());
-            let digest = layout.read(Transform::Standard, &golden(&name)).unwrap();
+            let digest = read(*layout, Transform::Standard, &golden(&name));
             (name, digest)
         })
         .collect();
-    let small = TDunning.read(Transform::Standard, &golden("foreign-tdunning-small.bin"));
-    read.push(("small".into(), small.unwrap()));
-    for (name, digest) in read {
+    let small = golden("foreign-tdunning-small.bin");
+    digests.push(("small".into(), read(&TDunning, Transform::Standard, &small)));
+    for (name, digest) in digests {
         assert_eq!((5000, Some(0.125), Some(625.0)), (digest.count(), digest.min(), digest.max()));
-        let found = digest.quantiles(&[0.01, 0.5, 0.99]).unwrap();
+        let found = digest.quantiles(&[0.01, 0.5, 0.99]).expect("it has values");
         for (wanted, found) in [6.25, 312.5, 618.75].into_iter().zip(found) {
             assert!((wanted - found.value).abs() < 4.0, "{name}: {wanted}, {}", found.value);
         }
@@ -82,7 +98,7 @@ fn golden_files_of_ours() {
     let digest = digest_of(&[0.05, 1.2, 1.2, 3.0, 1e9]);
     for layout in LAYOUTS {
         let name = format!("ours-{}.bin", layout.name());
-        assert_eq!(golden(&name), layout.write(&digest).unwrap(), "{name}");
+        assert_eq!(golden(&name), written(*layout, &digest), "{name}");
     }
 }
 
@@ -90,30 +106,28 @@ fn golden_files_of_ours() {
 #[test]
 fn contradictions_are_named() {
     let state = duckdb::State::from(&digest_of(&[1.0, 2.0, 4.0]));
-    let read = |change: fn(&mut duckdb::State)| {
+    let refused = |change: fn(&mut duckdb::State)| {
         let mut state = state.clone();
         change(&mut state);
         message(state.digest(Transform::Standard))
     };
-    assert_eq!("duckdb: says 4 values, its weights sum to 3", read(|it| it.count = 4));
-    assert!(read(|it| it.weights[1] = 1.5).contains("the centroid at 2 weighs 1.5"));
-    assert!(read(|it| it.weights[1] = f64::NAN).contains("weighs NaN"));
-    assert!(read(|it| it.max = 3.0).contains("max 3 do not enclose"));
-    assert!(read(|it| it.min = f64::NAN).contains("min NaN"));
-    assert!(read(|it| it.means[2] = f64::INFINITY).contains("centroid 2 of 3"));
-    assert!(read(|it| it.means.truncate(2)).contains("2 means, but 3 weights"));
+    assert_eq!("duckdb: says 4 values, its weights sum to 3", refused(|it| it.count = 4));
+    assert!(refused(|it| it.weights[1] = 1.5).contains("the centroid at 2 weighs 1.5"));
+    assert!(refused(|it| it.weights[1] = f64::NAN).contains("weighs NaN"));
+    assert!(refused(|it| it.max = 3.0).contains("max 3 do not enclose"));
+    assert!(refused(|it| it.min = f64::NAN).contains("min NaN"));
+    assert!(refused(|it| it.means[2] = f64::INFINITY).contains("centroid 2 of 3"));
+    assert!(refused(|it| it.means.truncate(2)).contains("2 means, but 3 weights"));
 }
 
 /// Means off the standard axis are refused with the way out, which works.
 #[test]
 fn off_the_axis_is_wide() {
-    let mut builder = Builder::new(Transform::Wide, 1600).unwrap();
-    assert_eq!(0, builder.add(&[1e-300, 1.0, 1e308]));
-    let digest = builder.seal();
+    let digest = on_axis(Transform::Wide, &[1e-300, 1.0, 1e308]);
     for layout in LAYOUTS {
-        let bytes = layout.write(&digest).unwrap();
+        let bytes = written(*layout, &digest);
         assert!(message(layout.read(Transform::Standard, &bytes)).contains("wide digest"));
-        let wide = layout.read(Transform::Wide, &bytes).unwrap();
+        let wide = read(*layout, Transform::Wide, &bytes);
         assert_eq!((Some(1e-300), Some(1e308)), (wide.min(), wide.max()));
     }
 }
@@ -123,7 +137,7 @@ fn off_the_axis_is_wide() {
 fn duckdbs_lost_maximum() {
     let mut state = duckdb::State::from(&digest_of(&[-4.0, -2.0]));
     state.max = f64::MIN_POSITIVE;
-    assert_eq!(Some(-2.0), state.digest(Transform::Standard).unwrap().max());
+    assert_eq!(Some(-2.0), read_state(&state).max());
 }
 
 /// A column has a null where there is no digest, and the states of the others in order.
@@ -134,13 +148,13 @@ fn columns_have_nulls() {
     let column = duckdb::column([Some(&one), None, Some(&two)]);
     assert_eq!((3, 1), (column.len(), column.null_count()));
     assert!(column.is_null(1));
-    let counts = column.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
+    let counts = column.column(0).as_any().downcast_ref::<Int64Array>().expect("counts are int64");
     assert_eq!((1, 2), (counts.value(0), counts.value(2)));
 }
 
 /// Change some bytes of a digest's, and where it ends.
 fn mutated(layout: &dyn Layout, edits: &[(prop::sample::Index, u8)], end: usize) -> Vec<u8> {
-    let mut bytes = layout.write(&digest_of(&[1.0, 2.0, 2.0, 3.5])).unwrap();
+    let mut bytes = written(layout, &digest_of(&[1.0, 2.0, 2.0, 3.5]));
     for (place, value) in edits {
         let place = place.index(bytes.len());
         bytes[place] = *value;
@@ -158,12 +172,12 @@ proptest! {
         let digest = digest_of(&values);
         let centroids: Vec<_> = digest.centroids().collect();
         for layout in LAYOUTS {
-            let back = layout.read(Transform::Standard, &layout.write(&digest).unwrap()).unwrap();
-            let read: Vec<_> = back.centroids().collect();
-            prop_assert_eq!(&centroids, &read, "{}", layout.name());
+            let back = read(*layout, Transform::Standard, &written(*layout, &digest));
+            let found: Vec<_> = back.centroids().collect();
+            prop_assert_eq!(&centroids, &found, "{}", layout.name());
         }
         let state = duckdb::State::from(&digest);
-        let back = state.digest(Transform::Standard).unwrap();
+        let back = read_state(&state);
         prop_assert_eq!(centroids, back.centroids().collect::<Vec<_>>());
     }
 
@@ -202,7 +216,7 @@ fn a_million_damaged_digests() {
     };
     let whole: Vec<Vec<u8>> = LAYOUTS
         .iter()
-        .map(|layout| layout.write(&digest_of(&eighths()[..30])).unwrap())
+        .map(|layout| written(*layout, &digest_of(&eighths()[..30])))
         .chain([golden("foreign-tdunning-small.bin")])
         .collect();
     for _ in 0..1_000_000 {

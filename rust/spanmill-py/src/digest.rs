@@ -19,6 +19,9 @@ const DETACH_FROM: usize = 4096;
 /// Default of `max_bytes`, which signatures spell out for `help()`.
 const MAX_BYTES: usize = 1600;
 
+/// What reads a digest back, and with what.
+type Pickle<'py> = (Bound<'py, PyAny>, (Bound<'py, PyBytes>, usize));
+
 /// A distribution in at most `max_bytes` bytes: quantiles with a stated error, exact while small.
 #[pyclass(frozen, module = "spanmill")]
 pub(crate) struct Digest {
@@ -156,17 +159,17 @@ impl Digest {
 
     #[getter]
     fn count(&self, py: Python<'_>) -> u64 {
-        self.answers(py).digest().count()
+        self.live(py).count()
     }
 
     #[getter]
     fn refused(&self, py: Python<'_>) -> u64 {
-        self.answers(py).digest().refused()
+        self.live(py).refused()
     }
 
     #[getter]
     fn sum(&self, py: Python<'_>) -> f64 {
-        self.answers(py).digest().sum()
+        core::Digest::sum(self.answers(py).digest())
     }
 
     #[getter]
@@ -339,10 +342,7 @@ impl Digest {
         self.copy(py)
     }
 
-    fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, usize))> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickle<'py>> {
         let read = py.get_type::<Self>().getattr("from_bytes")?;
         Ok((read, (self.to_bytes(py), self.max_bytes(py))))
     }

@@ -1,17 +1,18 @@
 //! A digest that grows: any number of values, in bounded memory.
 
-use super::compress::{FINE_GAP, Item, compress, condense};
+use super::compress::{FINE_GAP, Item, compress};
 use super::error::DigestError;
 use super::key::Transform;
+use super::merge::Merger;
 use super::sealed::{Body, Digest};
+use super::sum::CHUNK;
 use super::totals::Totals;
+use super::working::Working;
 
-/// Values buffered as keys between two merges into the working centroids.
-const BUFFER: usize = 8_192;
 /// Working centroids for one that is stored.
 const FINER: usize = 4;
 /// Largest weight of one value.
-const WEIGHT_MAX: u64 = 1_000_000_000_000;
+pub(super) const WEIGHT_MAX: u64 = 1_000_000_000_000;
 /// Least `max_bytes`: the header in full, and a few centroids.
 const MIN_BYTES: usize = 256;
 /// The same where the sum may span all of f64.
@@ -37,13 +38,14 @@ pub struct Builder {
     transform: Transform,
     max_bytes: usize,
     totals: Totals,
-    /// Values as they came; none once the exact tier is left.
-    values: Vec<f64>,
-    exact: bool,
-    /// Keys and weights not yet merged.
-    buffer: Vec<Item>,
-    /// Sorted centroids.
-    working: Vec<Item>,
+    tier: Tier,
+}
+
+#[derive(Debug, Clone)]
+enum Tier {
+    /// Values as they came.
+    Exact(Vec<f64>),
+    Working(Box<Working>),
 }
 
 impl Builder {
@@ -60,26 +62,36 @@ impl Builder {
         if max_bytes < min {
             return Err(DigestError::TooSmall { bytes: max_bytes, min });
         }
-        Ok(Self {
-            transform,
-            max_bytes,
-            totals: Totals::new(transform),
-            values: Vec::new(),
-            exact: true,
-            buffer: Vec::new(),
-            working: Vec::new(),
-        })
+        let tier = Tier::Exact(Vec::new());
+        Ok(Self { transform, max_bytes, totals: Totals::new(transform), tier })
     }
 
     /// Add values; returns how many were refused: not a number, infinite, or off the axis.
     pub fn add(&mut self, values: &[f64]) -> u64 {
-        let held: Vec<f64> =
-            values.iter().copied().filter(|&value| self.transform.holds(value)).collect();
-        let refused = (values.len() - held.len()) as u64;
-        self.totals.refused = self.totals.refused.saturating_add(refused);
-        self.totals.add_all(&held);
-        self.take(held.iter().map(|&value| (value, 1)));
-        refused
+        let refused_before = self.totals.refused;
+        for chunk in values.chunks(CHUNK) {
+            if chunk.iter().fold(true, |all, &value| all & self.transform.holds(value)) {
+                self.add_held(chunk);
+            } else {
+                let held: Vec<f64> =
+                    chunk.iter().copied().filter(|&value| self.transform.holds(value)).collect();
+                let refused = (chunk.len() - held.len()) as u64;
+                self.totals.refused = self.totals.refused.saturating_add(refused);
+                self.add_held(&held);
+            }
+        }
+        self.totals.refused - refused_before
+    }
+
+    /// Add at most [`CHUNK`] values that the axis holds.
+    #[inline]
+    fn add_held(&mut self, values: &[f64]) {
+        self.totals.add_all(values);
+        self.make_room();
+        match &mut self.tier {
+            Tier::Exact(exact) => exact.extend_from_slice(values),
+            Tier::Working(working) => working.add(self.transform, values),
+        }
     }
 
     /// Add each value as often as its weight says; returns how many values were refused.
@@ -99,16 +111,22 @@ impl Builder {
         }
         self.totals
             .check_room(weights.iter().fold(0, |sum, weight| sum.saturating_add(*weight)))?;
-        let held: Vec<(f64, u64)> = std::iter::zip(values.iter().copied(), weights.iter().copied())
-            .filter(|&(value, _)| self.transform.holds(value))
-            .collect();
-        let refused = (values.len() - held.len()) as u64;
-        self.totals.refused = self.totals.refused.saturating_add(refused);
-        for &(value, weight) in &held {
+        let refused_before = self.totals.refused;
+        for (&value, &weight) in values.iter().zip(weights) {
+            if !self.transform.holds(value) {
+                self.totals.refused = self.totals.refused.saturating_add(1);
+                continue;
+            }
             self.totals.add_weighted(value, weight);
+            self.make_room();
+            match &mut self.tier {
+                Tier::Exact(exact) => exact.extend(std::iter::repeat_n(value, weight as usize)),
+                Tier::Working(working) => {
+                    working.add_item(Item::tie(self.transform.key(value), weight));
+                }
+            }
         }
-        self.take(held.into_iter());
-        Ok(refused)
+        Ok(self.totals.refused - refused_before)
     }
 
     /// Add what a digest holds.
@@ -123,13 +141,17 @@ impl Builder {
         }
         self.totals.check_room(other.count())?;
         self.totals.merge(&other.totals);
-        match &other.body {
-            Body::Exact(values) => self.take(values.iter().map(|&value| (value, 1))),
-            Body::Centroids(centroids) => {
-                self.leave_exact();
-                self.buffer.extend(centroids.iter());
-                self.flush();
+        if !other.is_exact() {
+            self.leave_exact();
+        }
+        self.make_room();
+        match (&other.body, &mut self.tier) {
+            (Body::Exact(values), Tier::Exact(exact)) => exact.extend_from_slice(values),
+            (Body::Exact(values), Tier::Working(working)) => working.add(self.transform, values),
+            (Body::Centroids(centroids), Tier::Working(working)) => {
+                centroids.iter().for_each(|item| working.add_item(item));
             }
+            (Body::Centroids(_), Tier::Exact(_)) => unreachable!("the exact tier was left"),
         }
         Ok(())
     }
@@ -146,29 +168,44 @@ impl Builder {
         }
         let more = others.iter().fold(0, |sum: u64, other| sum.saturating_add(other.count()));
         self.totals.check_room(more)?;
-        others.iter().for_each(|other| self.totals.merge(&other.totals));
-        let bodies = || others.iter().map(|other| &other.body);
-        if !bodies().all(|body| matches!(body, Body::Exact(_))) || self.count() > self.room() {
+        let mut merger = Merger::new(self.transform);
+        others.iter().for_each(|other| merger.push(other));
+        self.totals.merge(merger.totals());
+        if !others.iter().all(|other| other.is_exact()) {
             self.leave_exact();
         }
-        for body in bodies() {
-            match body {
-                Body::Exact(values) if self.exact => self.values.extend(values),
-                Body::Exact(values) => {
-                    self.buffer.extend(values.iter().map(|&v| Item::tie(self.transform.key(v), 1)))
-                }
-                Body::Centroids(centroids) => self.buffer.extend(centroids.iter()),
+        self.make_room();
+        match &mut self.tier {
+            Tier::Exact(exact) => exact.extend(merger.into_values()),
+            Tier::Working(working) if merger.count() > 0 => {
+                working.add_items(&merger.into_items(FINER * self.max_bytes / CENTROID_BYTES));
             }
-        }
-        if self.buffer.len() >= BUFFER {
-            self.flush();
+            Tier::Working(_) => {}
         }
         Ok(())
     }
 
-    /// How many values stay as they came.
-    fn room(&self) -> u64 {
-        ((self.max_bytes - HEAD_BYTES) / 8) as u64
+    /// Leave the exact tier if the count that the totals have by now is too large for it.
+    #[inline]
+    fn make_room(&mut self) {
+        if let Tier::Exact(_) = self.tier
+            && self.count() > (self.max_bytes.saturating_sub(self.head_bytes()) / 8) as u64
+        {
+            self.leave_exact();
+        }
+    }
+
+    fn head_bytes(&self) -> usize {
+        HEAD_BYTES + self.totals.sum.digit_bytes()
+    }
+
+    fn leave_exact(&mut self) {
+        if let Tier::Exact(exact) = &mut self.tier {
+            let exact = std::mem::take(exact);
+            let mut working = Box::new(Working::new(FINER * self.max_bytes / CENTROID_BYTES));
+            working.add(self.transform, &exact);
+            self.tier = Tier::Working(working);
+        }
     }
 
     /// How many values were added.
@@ -186,26 +223,29 @@ impl Builder {
     /// Bytes held outside the struct itself.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.values.capacity() * 8
-            + (self.buffer.capacity() + self.working.capacity()) * size_of::<Item>()
-            + self.totals.sum.heap_bytes()
+        let tier = match &self.tier {
+            Tier::Exact(exact) => exact.capacity() * 8,
+            Tier::Working(working) => size_of::<Working>() + working.heap_bytes(),
+        };
+        tier + self.totals.sum.heap_bytes()
     }
 
     /// The digest of everything added so far; at most `max_bytes` as bytes.
     #[must_use]
     pub fn seal(&self) -> Digest {
-        if self.exact {
-            return Digest::exact(self.transform, self.totals.clone(), self.values.clone());
+        match &self.tier {
+            Tier::Exact(exact) => Digest::exact(self.transform, self.totals.clone(), exact.clone()),
+            Tier::Working(working) => {
+                let mut working = working.clone();
+                self.fit(working.settled())
+            }
         }
-        let mut items = [self.working.as_slice(), self.buffer.as_slice()].concat();
-        items.sort_unstable();
-        self.fit(&items)
     }
 
     /// The digest with as many centroids as fit, or nearly.
     fn fit(&self, items: &[Item]) -> Digest {
         let attempt = |clusters| {
-            let stored = compress(items.iter().copied(), self.count(), clusters, FINE_GAP);
+            let stored = compress(items, self.count(), clusters, FINE_GAP);
             Digest::compressed(self.transform, self.totals.clone(), 0, &stored)
         };
         let (mut fits, mut fails) = (CLUSTERS_MIN, self.max_bytes);
@@ -232,38 +272,5 @@ impl Builder {
             }
         }
         best.unwrap_or_else(|| attempt(CLUSTERS_MIN))
-    }
-
-    fn take(&mut self, held: impl ExactSizeIterator<Item = (f64, u64)> + Clone) {
-        if self.exact {
-            if self.count() <= self.room() {
-                for (value, weight) in held {
-                    self.values.extend(std::iter::repeat_n(value, weight as usize));
-                }
-                return;
-            }
-            self.leave_exact();
-        }
-        for (value, weight) in held {
-            self.buffer.push(Item::tie(self.transform.key(value), weight));
-            if self.buffer.len() >= BUFFER {
-                self.flush();
-            }
-        }
-    }
-
-    fn leave_exact(&mut self) {
-        self.exact = false;
-        let transform = self.transform;
-        self.buffer.extend(self.values.drain(..).map(|v| Item::tie(transform.key(v), 1)));
-    }
-
-    fn flush(&mut self) {
-        let mut items = std::mem::take(&mut self.working);
-        items.append(&mut self.buffer);
-        items.sort_unstable();
-        let count = items.iter().map(|item| item.weight).sum();
-        self.working =
-            condense(items.into_iter(), count, FINER * self.max_bytes / CENTROID_BYTES, Vec::new());
     }
 }

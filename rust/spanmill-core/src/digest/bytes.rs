@@ -148,7 +148,7 @@ fn put_centroids(out: &mut Vec<u8>, centroids: &Centroids) {
         before = Some(key);
     }
     for item in centroids.iter() {
-        put_varint(out, u128::from(item.weight) << 1 | u128::from(item.pure));
+        put_varint(out, u128::from(item.weight) << 1 | u128::from(item.is_pure()));
     }
 }
 
@@ -234,14 +234,17 @@ impl Cursor<'_> {
             let Some(key) = key else {
                 return malformed(self.offset, "a key is outside 32 bits");
             };
-            items.push(Item { key, spread: 0, pure: false, weight: 0 });
+            items.push(Item::mean(key, 0));
         }
         for item in &mut items {
             let word = self.number(COUNT_MAX << 1 | 1, "a weight is over 10^18")?;
             if word < 2 {
                 return malformed(self.offset, "a weight is 0");
             }
-            (item.weight, item.pure) = (word >> 1, word & 1 == 1);
+            *item = match word & 1 {
+                1 => Item::tie(item.key, word >> 1),
+                _ => Item::mean(item.key, word >> 1),
+            };
         }
         Ok(items)
     }

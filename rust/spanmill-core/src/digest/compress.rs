@@ -34,18 +34,33 @@ const TRIES: usize = 4;
 pub(super) struct Item {
     /// Mean key.
     pub key: i32,
-    /// The values lie evenly over `key ± spread`; 0 where that is not known.
+    /// The values lie evenly over `key ± spread`; 0 where that is not known, and
+    /// [`PURE`] where all have exactly this key.
     pub spread: i32,
-    /// All values have exactly this key.
-    pub pure: bool,
     /// How many values; at least 1.
     pub weight: u64,
 }
 
+/// The spread of a tie.
+const PURE: i32 = -1;
+
 impl Item {
     /// Values that all have this key.
+    #[inline]
     pub(super) fn tie(key: i32, weight: u64) -> Self {
-        Self { key, spread: 0, pure: true, weight }
+        Self { key, spread: PURE, weight }
+    }
+
+    /// Values whose mean is this key.
+    #[inline]
+    pub(super) fn mean(key: i32, weight: u64) -> Self {
+        Self { key, spread: 0, weight }
+    }
+
+    /// Whether all values have exactly this key.
+    #[inline]
+    pub(super) fn is_pure(self) -> bool {
+        self.spread == PURE
     }
 
     /// Cut the first `weight` values off an even spread.
@@ -57,96 +72,90 @@ impl Item {
             key: from + width / 2,
             spread: width / 2,
             weight,
-            ..self
         };
         (part(start, cut, weight), part(start + cut, 2 * self.spread - cut, self.weight - weight))
     }
 }
 
+/// Append `item` to sorted ones; a tie joins its like, however it arrived.
+#[inline]
+pub(super) fn push_joined(items: &mut Vec<Item>, item: Item) {
+    match items.last_mut() {
+        Some(last) if last.key == item.key && last.is_pure() && item.is_pure() => {
+            last.weight += item.weight;
+        }
+        _ => items.push(item),
+    }
+}
+
+/// Sorted items, each run of equal pure keys as one.
+pub(super) fn joined(items: impl IntoIterator<Item = Item>) -> Vec<Item> {
+    let items = items.into_iter();
+    let mut out = Vec::with_capacity(items.size_hint().0);
+    items.for_each(|item| push_joined(&mut out, item));
+    out
+}
+
 /// One growing centroid. Sums are relative to the first key, so f64 holds them.
+#[derive(Clone, Copy)]
 struct Cluster {
     first: i32,
+    last: i32,
+    pure: bool,
     weight: u64,
     offset_sum: f64,
-    pure: bool,
 }
 
 impl Cluster {
+    #[inline]
     fn new(item: Item) -> Self {
-        Self { first: item.key, weight: item.weight, offset_sum: 0.0, pure: item.pure }
+        let Item { key, weight, .. } = item;
+        Self { first: key, last: key, pure: item.is_pure(), weight, offset_sum: 0.0 }
     }
-
-    fn absorb(&mut self, item: Item) {
-        self.pure &= item.pure && item.key == self.first;
-        self.weight += item.weight;
-        self.offset_sum += (f64::from(item.key) - f64::from(self.first)) * item.weight as f64;
-    }
-
-    fn finish(&self) -> Item {
-        let mean = (self.offset_sum / self.weight as f64).round() as i32;
-        Item { key: self.first + mean, spread: 0, pure: self.pure, weight: self.weight }
-    }
-}
-
-/// Items in order, each run of equal pure keys as one: a tie however it arrived.
-#[derive(Clone)]
-struct Ties<I> {
-    items: I,
-    next: Option<Item>,
-}
-
-impl<I: Iterator<Item = Item>> Ties<I> {
-    fn new(mut items: I) -> Self {
-        let next = items.next();
-        Self { items, next }
-    }
-}
-
-impl<I: Iterator<Item = Item>> Iterator for Ties<I> {
-    type Item = Item;
 
     #[inline]
-    fn next(&mut self) -> Option<Item> {
-        let mut tie = self.next?;
-        loop {
-            self.next = self.items.next();
-            match self.next {
-                Some(item) if item.key == tie.key && item.pure && tie.pure => {
-                    tie.weight += item.weight;
-                }
-                _ => return Some(tie),
-            }
+    fn absorb(&mut self, item: Item) {
+        self.pure &= item.is_pure();
+        self.last = item.key;
+        self.weight += item.weight;
+        self.offset_sum +=
+            (i64::from(item.key) - i64::from(self.first)) as f64 * item.weight as f64;
+    }
+
+    fn finish(self) -> Item {
+        if self.pure && self.first == self.last {
+            return Item::tie(self.first, self.weight);
         }
+        let mean = (self.offset_sum / self.weight as f64 + 0.5) as i64;
+        Item::mean((i64::from(self.first) + mean) as i32, self.weight)
     }
 }
 
-/// Compress sorted `items` (weights summing to `count`) to at most `clusters` centroids.
+/// Compress sorted and [`joined`] `items` (weights summing to `count`) to at most
+/// `clusters` centroids.
 ///
 /// A tie wider than its centroid may be stays whole and alone, so a constant
 /// repeated a million times is one exact centroid. So do the values on either side
 /// of a gap.
-pub(super) fn compress(
-    items: impl Iterator<Item = Item> + Clone,
-    count: u64,
-    clusters: usize,
-    gap_slots: f64,
-) -> Vec<Item> {
-    let items = Ties::new(items);
-    let mut out: Vec<Item> = Vec::with_capacity(clusters + 1);
-    out.extend(items.clone().take(clusters + 1));
-    if out.len() <= clusters && out.iter().all(|item| item.spread == 0) {
-        return out;
+pub(super) fn compress(items: &[Item], count: u64, clusters: usize, gap_slots: f64) -> Vec<Item> {
+    if items.len() <= clusters && items.iter().all(|item| item.spread <= 0) {
+        return items.to_vec();
     }
+    let mut out: Vec<Item> = Vec::with_capacity(clusters + clusters / 2);
     let full: Vec<f64> = scale::limits(count, clusters).collect();
     let mut best = (f64::INFINITY, Vec::new());
     for share in ALONE_SHARES {
         let mut slots = clusters;
         let mut tie = 0.0;
         for _ in 0..TRIES {
-            let limits = scale::limits(count, slots).collect();
-            let limits = gaps::around(items.clone(), limits, gap_slots);
+            let limits = if slots == clusters {
+                full.clone()
+            } else {
+                scale::limits(count, slots).collect()
+            };
+            let limits = gaps::around(items, limits, gap_slots);
             let mut pass = Pass::new(&limits, share, out);
-            pass.walk(items.clone());
+            pass.walk(items);
             tie = pass.widest_tie * clusters as f64 / slots as f64;
             out = pass.out;
             if out.len() <= clusters {
@@ -176,7 +185,7 @@ fn looseness(out: &[Item], limits: &[f64]) -> f64 {
             slot += 1;
         }
         before += weight;
-        if !item.pure {
+        if !item.is_pure() {
             let width = limits[slot] - if slot == 0 { 0.0 } else { limits[slot - 1] };
             loosest = loosest.max(weight / width);
         }
@@ -184,17 +193,11 @@ fn looseness(out: &[Item], limits: &[f64]) -> f64 {
     loosest
 }
 
-/// Compress sorted `items` to about `slots` centroids, at the cost of one walk or two.
+/// Compress sorted and [`joined`] `items` to about as many centroids as there are `limits`.
 ///
 /// For working centroids, which need not be as many as promised.
-pub(super) fn condense(
-    items: impl Iterator<Item = Item> + Clone,
-    count: u64,
-    slots: usize,
-    out: Vec<Item>,
-) -> Vec<Item> {
-    let items = Ties::new(items);
-    let limits = gaps::around(items.clone(), scale::limits(count, slots).collect(), MERGED_GAP);
+pub(super) fn condense(items: &[Item], limits: Vec<f64>, out: Vec<Item>) -> Vec<Item> {
+    let limits = gaps::around(items, limits, MERGED_GAP);
     Pass::new(&limits, WORKING_SHARE, out).run(items)
 }
 
@@ -206,7 +209,7 @@ struct Pass<'a> {
     /// Rank at which the slot ends, and how many values it is for.
     end: f64,
     width: f64,
-    before: u64,
+    before: f64,
     /// Slots' worth of values in the widest tie that did not stay alone.
     widest_tie: f64,
     open: Option<Cluster>,
@@ -223,50 +226,82 @@ impl<'a> Pass<'a> {
             slot: 0,
             end,
             width: end,
-            before: 0,
+            before: 0.0,
             widest_tie: 0.0,
             open: None,
             out,
         }
     }
 
-    fn run(mut self, items: impl Iterator<Item = Item>) -> Vec<Item> {
+    fn run(mut self, items: &[Item]) -> Vec<Item> {
         self.walk(items);
         self.out
     }
 
-    fn walk(&mut self, items: impl Iterator<Item = Item>) {
-        for item in items {
-            let mut rest = item;
-            while let Some((part, remainder)) = self.cut(rest) {
-                self.push(part);
-                rest = remainder;
+    fn walk(&mut self, items: &[Item]) {
+        let mut rest = items;
+        while let Some((&item, others)) = rest.split_first() {
+            if item.spread > 0 {
+                self.push_spread(item);
+            } else {
+                self.push(item);
             }
-            self.push(rest);
+            rest = self.absorb_run(others);
         }
         self.close();
     }
 
-    /// Cut a spread item where the limit after its first rank falls inside it.
-    fn cut(&self, item: Item) -> Option<(Item, Item)> {
-        if item.spread == 0 {
-            return None;
+    /// Let the items that belong to the open centroid join it; returns those that do not.
+    ///
+    /// What most items take, so it keeps to local variables.
+    #[inline]
+    fn absorb_run<'b>(&mut self, items: &'b [Item]) -> &'b [Item] {
+        let Some(cluster) = &mut self.open else { return items };
+        let (mut open, mut before, mut end) = (*cluster, self.before, items.len());
+        let alone = self.alone_share * self.width;
+        for (at, &item) in items.iter().enumerate() {
+            let weight = item.weight as f64;
+            let is_tie = item.weight > 1 && item.is_pure();
+            if before + 0.5 * weight > self.end || item.spread > 0 || is_tie && weight > alone {
+                end = at;
+                break;
+            }
+            if is_tie {
+                self.widest_tie = self.widest_tie.max(weight / self.width);
+            }
+            before += weight;
+            open.absorb(item);
         }
-        let start = self.before as f64;
-        let after = self.limits[self.slot..].iter().find(|limit| **limit > start)?;
-        let weight = (after - start).ceil() as u64;
-        (weight < item.weight).then(|| item.split(weight))
+        (*cluster, self.before) = (open, before);
+        &items[end..]
+    }
+
+    /// Push a spread item, cut where limits fall inside it.
+    fn push_spread(&mut self, mut rest: Item) {
+        while rest.spread > 0 {
+            let start = self.before;
+            let after = self.limits[self.slot..].iter().find(|limit| **limit > start);
+            let weight = after.map_or(rest.weight, |after| (after - start).ceil() as u64);
+            if weight >= rest.weight {
+                break;
+            }
+            let (part, remainder) = rest.split(weight);
+            self.push(part);
+            rest = remainder;
+        }
+        self.push(rest);
     }
 
     #[inline]
     fn push(&mut self, item: Item) {
-        let middle = self.before as f64 + item.weight as f64 * 0.5;
-        self.before += item.weight;
+        let weight = item.weight as f64;
+        let middle = self.before + weight * 0.5;
+        self.before += weight;
         if middle > self.end {
             self.advance(middle);
         }
-        if item.pure && item.weight > 1 {
-            let share = item.weight as f64 / self.width;
+        if item.weight > 1 && item.is_pure() {
+            let share = weight / self.width;
             if share > self.alone_share {
                 self.close();
                 self.out.push(item);
@@ -310,7 +345,7 @@ mod tests {
     /// Weights survive, keys stay sorted, extremes stay alone and the size is kept.
     #[test]
     fn keeps_weight_order_and_extremes() {
-        let out = compress(singles(0..100_000).into_iter(), 100_000, CENTROIDS, FINE_GAP);
+        let out = compress(&singles(0..100_000), 100_000, CENTROIDS, FINE_GAP);
         assert_eq!(100_000, out.iter().map(|c| c.weight).sum::<u64>());
         assert!(out.windows(2).all(|pair| pair[0].key <= pair[1].key));
         assert_eq!((1, 1), (out[0].weight, out[out.len() - 1].weight));
@@ -320,10 +355,9 @@ mod tests {
     /// A tie of a million equal values stays one exact centroid.
     #[test]
     fn ties_stay_whole() {
-        let mut items = singles(0..1_000);
-        items.extend(std::iter::repeat_n(Item::tie(500_000, 1), 1_000_000));
-        items.extend(singles(1_000_000..1_001_000));
-        let out = compress(items.into_iter(), 1_002_000, CENTROIDS, FINE_GAP);
+        let ties = std::iter::repeat_n(500_000, 1_000_000);
+        let items = joined(singles((0..1_000).chain(ties).chain(1_000_000..1_001_000)));
+        let out = compress(&items, 1_002_000, CENTROIDS, FINE_GAP);
         assert!(out.contains(&Item::tie(500_000, 1_000_000)));
     }
 }

@@ -93,12 +93,12 @@ impl Curve {
         let last = items.len() - 1;
         let mut before = 0.0;
         for (at, item) in items.enumerate() {
-            if at == 0 && !item.pure {
+            if at == 0 && !item.is_pure() {
                 curve.knot(0.0, f64::from(low));
             }
             curve.add(item, before);
             before += item.weight as f64;
-            if at == last && !item.pure {
+            if at == last && !item.is_pure() {
                 curve.knot(before, f64::from(high));
             }
         }
@@ -119,7 +119,7 @@ impl Curve {
 
     fn add(&mut self, item: Item, before: f64) {
         let (weight, place) = (item.weight as f64, f64::from(item.key));
-        if item.pure {
+        if item.is_pure() {
             self.knot(before, place - HALF);
             self.knot(before + weight, place + HALF);
             if let Some(segment) = self.segments.last_mut() {
@@ -128,7 +128,7 @@ impl Curve {
         } else {
             self.knot(before + weight * 0.5, place);
         }
-        let error = if item.pure { 0.0 } else { weight * ERROR_SHARE };
+        let error = if item.is_pure() { 0.0 } else { weight * ERROR_SHARE };
         self.extents.push(Extent { key: item.key, end: before + weight, error });
     }
 

@@ -33,25 +33,29 @@ struct Gap {
     missing: f64,
 }
 
-/// Rank and key some slots back, and half as many.
-///
-/// The density between the first and the last item is that of the data here.
+/// A rank and its key some slots back, and one about half as far.
 #[derive(Clone, Copy)]
-struct Anchors([(f64, f64); 2]);
+struct Anchor {
+    older: (f64, f64),
+    newer: (f64, f64),
+}
 
-impl Anchors {
-    /// Keys that a slot's worth of values takes; `None` where too few came.
+impl Anchor {
+    /// Keys that `slot` values take between the older one and here; moves on after `span`
+    /// values. Infinite where too few values lie between.
     #[inline]
-    fn keys_a_slot(&self, middle: f64, key: f64, slot: f64) -> Option<f64> {
-        let (rank, from) = self.0[0];
-        (middle - rank >= slot).then(|| (key - from) * slot / (middle - rank))
+    fn spacing(&mut self, (rank, key): (f64, f64), slot: f64, span: f64) -> f64 {
+        let (values, keys) = (rank - self.older.0, key - self.older.1);
+        if rank - self.newer.0 >= span {
+            (self.older, self.newer) = (self.newer, (rank, key));
+        }
+        if values >= slot { keys * slot / values } else { f64::INFINITY }
     }
 
-    #[inline]
-    fn follow(&mut self, middle: f64, key: f64, span: f64) {
-        if middle - self.0[1].0 >= span {
-            self.0 = [self.0[1], (middle, key)];
-        }
+    /// Take an empty stretch out of the density.
+    fn skip(&mut self, keys: f64) {
+        self.older.1 += keys;
+        self.newer.1 += keys;
     }
 }
 
@@ -59,11 +63,7 @@ impl Anchors {
 ///
 /// A stretch is a gap if at least `slots` slots' worth of values are missing there, at the
 /// density before it.
-pub(super) fn around(
-    items: impl Iterator<Item = Item>,
-    mut limits: Vec<f64>,
-    slots: f64,
-) -> Vec<f64> {
+pub(super) fn around(items: &[Item], mut limits: Vec<f64>, slots: f64) -> Vec<f64> {
     let mut gaps = find(items, &limits, slots);
     if gaps.is_empty() {
         return limits;
@@ -98,41 +98,45 @@ fn distances(slot: f64) -> Vec<f64> {
     }
 }
 
-fn find(items: impl Iterator<Item = Item>, limits: &[f64], slots: f64) -> Vec<Gap> {
+fn find(items: &[Item], limits: &[f64], slots: f64) -> Vec<Gap> {
     let mut gaps = Vec::new();
     let mut ranks = limits.iter().copied();
     let (mut low, mut high) = (0.0, 0.0);
     let mut before = 0.0;
-    let mut anchors: Option<[Anchors; 2]> = None;
-    let (mut last, mut middle) = (Item::tie(0, 0), 0.0);
-    for item in items {
+    let mut last = items.first().copied().unwrap_or(Item::tie(0, 0));
+    let start = (0.0, f64::from(last.key));
+    let mut anchors = [Anchor { older: start, newer: start }; 2];
+    // Keys between two items that may be a gap, and those a slot's worth of values takes.
+    let (mut suspect, mut spacing) = (i64::MAX, f64::INFINITY);
+    for &item in items {
         let weight = item.weight as f64;
         let here = before + 0.5 * weight;
-        while high < here {
-            (low, high) = (high, ranks.next().unwrap_or(f64::INFINITY));
-        }
-        let key = f64::from(item.key);
-        let anchors = anchors.get_or_insert([Anchors([(here, key); 2]); 2]);
-        let slot = high - low;
-        if slot >= SLOT_MIN {
-            let empty = key - f64::from(last.key);
-            let known = |anchors: &Anchors| anchors.keys_a_slot(middle, f64::from(last.key), slot);
-            let step = is_tie(last, slot) && is_tie(item, slot);
-            if let [Some(near), Some(far)] = anchors.each_ref().map(known)
-                && !step
-                && empty > slots.max(MISSING_MIN / slot) * near.max(far)
-                && empty * slot > EXTENTS * extent(last).max(extent(item)) * near.max(far)
-            {
-                let missing = empty / near.max(far).max(1.0);
-                gaps.push(Gap { rank: before, slot, missing });
-                anchors.iter_mut().flat_map(|it| &mut it.0).for_each(|anchor| anchor.1 += empty);
+        if here > high {
+            while here > high {
+                (low, high) = (high, ranks.next().unwrap_or(f64::INFINITY));
+            }
+            let slot = high - low;
+            suspect = i64::MAX;
+            if slot >= SLOT_MIN {
+                let here = (before - 0.5 * last.weight as f64, f64::from(last.key));
+                let [near, far] = &mut anchors;
+                spacing = near.spacing(here, slot, SPANS[0] * slot);
+                spacing = spacing.max(far.spacing(here, slot, SPANS[1] * slot));
+                suspect = (slots.max(MISSING_MIN / slot) * spacing) as i64;
             }
         }
-        for (anchors, span) in anchors.iter_mut().zip(SPANS) {
-            anchors.follow(here, key, span * slot);
+        let empty = i64::from(item.key) - i64::from(last.key);
+        if empty > suspect {
+            let (slot, empty) = (high - low, empty as f64);
+            let step = is_tie(last, slot) && is_tie(item, slot);
+            let extent = extent(last).max(extent(item));
+            if !step && empty * slot > EXTENTS * extent * spacing {
+                gaps.push(Gap { rank: before, slot, missing: empty / spacing.max(1.0) });
+                anchors.iter_mut().for_each(|anchor| anchor.skip(empty));
+            }
         }
         before += weight;
-        (last, middle) = (item, here);
+        last = item;
     }
     gaps
 }
@@ -140,10 +144,10 @@ fn find(items: impl Iterator<Item = Item>, limits: &[f64], slots: f64) -> Vec<Ga
 /// Values over which an item spreads; a tie does not.
 #[inline]
 fn extent(item: Item) -> f64 {
-    if item.pure { 0.0 } else { item.weight as f64 }
+    if item.is_pure() { 0.0 } else { item.weight as f64 }
 }
 
 /// Whether the item stays alone whatever lies beside it.
 fn is_tie(item: Item, slot: f64) -> bool {
-    item.pure && item.weight as f64 >= slot
+    item.is_pure() && item.weight as f64 >= slot
 }

@@ -3,7 +3,7 @@
 //! Adding integers to bins is commutative, so the result is the same for any order,
 //! at a fraction of a sort's cost.
 
-use super::compress::Item;
+use super::compress::{Item, joined};
 use super::sealed::{word_item, word_key};
 
 /// Bins over the range of the data.
@@ -55,12 +55,13 @@ pub(super) fn gather(words: &[u64], (low, high): (i32, i32), count: u64) -> Opti
         bin.offsets += item.weight * u64::from(within);
         bin.low = bin.low.min(within);
         bin.high = bin.high.max(within);
-        bin.mixed |= !item.pure;
+        bin.mixed |= !item.is_pure();
     }
     if edges.len() > words.len() / 4 {
         return None;
     }
     edges.sort_unstable();
+    let edges = joined(edges);
     let upper = edges.partition_point(|item| item.key.abs_diff(low) >> shift == 0);
     let mut items = Vec::with_capacity(bins.len() + edges.len());
     items.extend_from_slice(&edges[..upper]);
@@ -71,7 +72,8 @@ pub(super) fn gather(words: &[u64], (low, high): (i32, i32), count: u64) -> Opti
         }
         let mean = (bin.offsets + bin.weight / 2) / bin.weight;
         let key = i64::from(low) + ((place as i64) << shift) + mean as i64;
-        items.push(Item { key: key as i32, spread: 0, pure, weight: bin.weight });
+        let key = key as i32;
+        items.push(if pure { Item::tie(key, bin.weight) } else { Item::mean(key, bin.weight) });
     }
     items.extend_from_slice(&edges[upper..]);
     Some(items)

@@ -258,7 +258,7 @@ fn push_bin(items: &mut Vec<Item>, low: i32, high: i32, count: u64) {
     items.push(Item::tie(low, 1));
     if count > 2 {
         let spread = (high - low) / 2;
-        items.push(Item { key: low + spread, spread, pure: false, weight: count - 2 });
+        items.push(Item { key: low + spread, spread, weight: count - 2 });
     }
     items.push(Item::tie(high, 1));
 }

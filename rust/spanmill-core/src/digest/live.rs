@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::builder::WEIGHT_MAX;
 use super::{Builder, Digest, DigestError, Quantile, Reader, Transform};
 
 /// A growing digest, and what it answers until it changes.
@@ -50,6 +51,22 @@ impl LiveDigest {
     #[must_use]
     pub fn max_bytes(&self) -> usize {
         self.max_bytes
+    }
+
+    /// How many values were added; does not build the answers.
+    pub fn count(&mut self) -> u64 {
+        match &self.builder {
+            Some(builder) => builder.count(),
+            None => self.answers().digest().count(),
+        }
+    }
+
+    /// How many values were refused; does not build the answers.
+    pub fn refused(&mut self) -> u64 {
+        match &self.builder {
+            Some(builder) => builder.refused(),
+            None => self.answers().digest().refused(),
+        }
     }
 
     /// Bytes held outside the struct itself.
@@ -115,18 +132,12 @@ impl LiveDigest {
     }
 }
 
-/// Largest weight of one value.
-const WEIGHT_MAX: f64 = 1e12;
-
 /// Weights from floats, as array libraries hand them over.
 fn whole(weights: &[f64]) -> Result<Vec<u64>, DigestError> {
     let whole = |(place, &weight): (usize, &f64)| {
-        let fits = weight.fract() == 0.0 && (1.0..=WEIGHT_MAX).contains(&weight);
-        fits.then_some(weight as u64).ok_or(DigestError::Fraction {
-            weight,
-            place,
-            max: WEIGHT_MAX as u64,
-        })
+        let fits = weight.fract() == 0.0 && (1.0..=WEIGHT_MAX as f64).contains(&weight);
+        let refused = DigestError::Fraction { weight, place, max: WEIGHT_MAX };
+        if fits { Ok(weight as u64) } else { Err(refused) }
     };
     weights.iter().enumerate().map(whole).collect()
 }
@@ -203,19 +214,19 @@ mod tests {
     use super::*;
 
     fn live() -> LiveDigest {
-        LiveDigest::new(Transform::Standard, 1600).unwrap()
+        LiveDigest::new(Transform::Standard, 1600).expect("1,600 B hold a digest")
     }
 
     /// What was read keeps its bits until it changes, and has its values afterwards.
     #[test]
     fn a_stored_digest_grows_on() {
         let mut first = live();
-        first.add(&[3.0, 1.0]).unwrap();
+        assert_eq!(Ok(0), first.add(&[3.0, 1.0]));
         let stored = first.answers().digest().clone();
 
-        let mut second = LiveDigest::of(stored.clone(), 1600).unwrap();
+        let mut second = LiveDigest::of(stored.clone(), 1600).expect("it fits");
         assert_eq!(&stored, second.answers().digest());
-        second.add(&[2.0]).unwrap();
+        assert_eq!(Ok(0), second.add(&[2.0]));
         assert_eq!(Ok(Some(2.0)), second.answers().quantile_discrete(0.5));
         assert!(matches!(LiveDigest::of(stored, 0), Err(DigestError::TooSmall { .. })));
     }
@@ -224,11 +235,11 @@ mod tests {
     #[test]
     fn answers_last_until_a_change() {
         let mut digest = live();
-        digest.add(&[1.0]).unwrap();
+        assert_eq!(Ok(0), digest.add(&[1.0]));
         let before = digest.answers();
         assert!(digest.add_weighted(&[2.0], &[0.5]).is_err());
         assert!(Arc::ptr_eq(&before, &digest.answers()));
-        digest.add(&[2.0]).unwrap();
+        assert_eq!(Ok(0), digest.add(&[2.0]));
         assert_eq!((1, 2), (before.digest().count(), digest.answers().digest().count()));
     }
 

@@ -1,6 +1,6 @@
 //! Many digests into one, whatever their order.
 
-use super::compress::{CENTROIDS, Item, MERGED_GAP, compress};
+use super::compress::{CENTROIDS, Item, MERGED_GAP, compress, joined};
 use super::grid;
 use super::histogram::LogHistogram;
 use super::key::Transform;
@@ -149,8 +149,41 @@ impl Merger {
         self.heaviest_bin += histogram.heaviest();
         let items = histogram.items();
         let count = items.iter().map(|item| item.weight).sum();
-        let items = compress(items.into_iter(), count, 4 * CENTROIDS, MERGED_GAP);
+        let items = compress(&joined(items), count, 4 * CENTROIDS, MERGED_GAP);
         items.into_iter().for_each(|item| self.push_item(item));
+    }
+
+    /// Totals of everything taken in.
+    pub(super) fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Everything taken in, where all of it was exact.
+    pub(super) fn into_values(self) -> Vec<f64> {
+        debug_assert!(self.words.is_empty() && self.large.is_empty(), "a part was not exact");
+        self.values
+    }
+
+    /// Everything taken in, as about `clusters` centroids.
+    pub(super) fn into_items(mut self, clusters: usize) -> Vec<Item> {
+        self.fold_histogram();
+        let Self { transform, totals, values, mut words, large, .. } = self;
+        words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
+        let ends = (transform.key(totals.min), transform.key(totals.max));
+        let mut items = match grid::gather(&words, ends, totals.count) {
+            Some(items) => items,
+            None => {
+                radix::sort(&mut words, &mut Vec::new(), word_place);
+                radix::settle_runs(&mut words, word_place);
+                joined(words.into_iter().map(word_item))
+            }
+        };
+        if !large.is_empty() {
+            items.extend(large);
+            items.sort_unstable();
+            items = joined(items);
+        }
+        compress(&items, totals.count, clusters, MERGED_GAP)
     }
 
     /// The digest of everything taken in.
@@ -161,33 +194,13 @@ impl Merger {
         if none && self.values.len() <= self.exact_max {
             return Digest::exact(self.transform, self.totals, self.values);
         }
-        let Self { transform, totals, heaviest_bin, values, mut words, mut large, .. } = self;
-        words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
-        large.sort_unstable();
-        let ends = (transform.key(totals.min), transform.key(totals.max));
-        let items = match grid::gather(&words, ends, totals.count) {
-            Some(items) => merged(items.iter().copied(), &large, totals.count),
-            None => {
-                radix::sort(&mut words, &mut Vec::new(), word_place);
-                radix::settle_runs(&mut words, word_place);
-                merged(words.iter().map(|&word| word_item(word)), &large, totals.count)
-            }
-        };
-        Digest::compressed(transform, totals, heaviest_bin, &items)
+        let (transform, totals, heaviest) =
+            (self.transform, self.totals.clone(), self.heaviest_bin);
+        Digest::compressed(transform, totals, heaviest, &self.into_items(CENTROIDS))
     }
 }
 
 /// A centroid of the standard axis on the wide one.
 fn widened(item: Item) -> Item {
-    let value = Transform::Standard.value(item.key, 0.0);
-    Item { key: Transform::Wide.key(value), spread: 0, ..item }
-}
-
-fn merged(items: impl Iterator<Item = Item> + Clone, large: &[Item], count: u64) -> Vec<Item> {
-    if large.is_empty() {
-        return compress(items, count, CENTROIDS, MERGED_GAP);
-    }
-    let mut all: Vec<Item> = items.chain(large.iter().copied()).collect();
-    all.sort_unstable();
-    compress(all.into_iter(), count, CENTROIDS, MERGED_GAP)
+    Item { key: Transform::Wide.key(Transform::Standard.value(item.key, 0.0)), ..item }
 }

@@ -33,6 +33,7 @@ mod scale;
 mod sealed;
 mod sum;
 mod totals;
+mod working;
 
 pub use builder::Builder;
 pub use compress::CENTROIDS;

@@ -1,6 +1,6 @@
 //! An open bucket's values: a multiset that changes store as it grows.
 
-use super::compress::{CENTROIDS, FINE_GAP, Item, compress};
+use super::compress::{CENTROIDS, FINE_GAP, Item, compress, joined};
 use super::exponential::ExponentialHistogram;
 use super::histogram::LogHistogram;
 use super::key::{self, Transform};
@@ -156,15 +156,15 @@ impl OpenDigest {
             Store::Keys(totals, keys) => {
                 let places = sorted(keys);
                 let items = places.iter().map(|&place| Item::tie(radix::key(place), 1));
-                let items = compress(items, totals.count, CENTROIDS, FINE_GAP);
+                let items = compress(&joined(items), totals.count, CENTROIDS, FINE_GAP);
                 Digest::compressed(transform, totals.clone(), 0, &items)
             }
             Store::Histogram(totals, histogram) => {
                 let ends = (key::of(totals.min), key::of(totals.max));
                 // Wide bins round their offsets, which may pass the extremes.
                 let held = |item: Item| Item { key: item.key.clamp(ends.0, ends.1), ..item };
-                let items: Vec<Item> = histogram.items().into_iter().map(held).collect();
-                let items = compress(items.into_iter(), totals.count, CENTROIDS, FINE_GAP);
+                let items = joined(histogram.items().into_iter().map(held));
+                let items = compress(&items, totals.count, CENTROIDS, FINE_GAP);
                 Digest::compressed(transform, totals.clone(), histogram.heaviest(), &items)
             }
         }

@@ -86,14 +86,15 @@ pub(super) fn word_key(word: u64) -> i32 {
 #[inline]
 pub(super) fn word_item(word: u64) -> Item {
     let weight = word & WORD_WEIGHT_MAX;
-    Item { key: word_key(word), spread: 0, pure: word & PURE != 0, weight }
+    let key = word_key(word);
+    if word & PURE == 0 { Item::mean(key, weight) } else { Item::tie(key, weight) }
 }
 
 impl Item {
     /// As a word, where the weight fits.
     #[inline]
     pub(super) fn as_word(self) -> Option<u64> {
-        (self.weight <= WORD_WEIGHT_MAX).then(|| word(self.key, self.weight, self.pure))
+        (self.weight <= WORD_WEIGHT_MAX).then(|| word(self.key, self.weight, self.is_pure()))
     }
 }
 
@@ -105,7 +106,7 @@ impl Centroids {
             .map(|item| {
                 item.as_word().unwrap_or_else(|| {
                     large.push(item.weight);
-                    word(item.key, ESCAPED | (large.len() as u64 - 1), item.pure)
+                    word(item.key, ESCAPED | (large.len() as u64 - 1), item.is_pure())
                 })
             })
             .collect();
@@ -220,11 +221,12 @@ impl Digest {
             let values = centroids.iter().map(|centroid| centroid.mean).collect();
             return Self::exact(transform, totals, values);
         }
-        let item = |centroid: &Centroid| Item {
-            key: transform.key(centroid.mean),
-            spread: 0,
-            pure: centroid.weight == 1,
-            weight: centroid.weight,
+        let item = |centroid: &Centroid| {
+            let key = transform.key(centroid.mean);
+            match centroid.weight {
+                1 => Item::tie(key, 1),
+                weight => Item::mean(key, weight),
+            }
         };
         let items: Vec<Item> = centroids.iter().map(item).collect();
         Self::compressed(transform, totals, 0, &items)

@@ -125,6 +125,14 @@ impl Sum {
         }
     }
 
+    /// Bytes that the digits take beyond those of a varint.
+    pub(super) fn digit_bytes(&self) -> usize {
+        match self {
+            Self::Nano { .. } => 0,
+            Self::Long { sum, .. } => sum.digits().2.len() * size_of::<u32>(),
+        }
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         if matches!(self, Self::Long { .. }) { size_of::<Long>() } else { 0 }
     }

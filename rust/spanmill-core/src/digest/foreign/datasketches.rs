@@ -18,12 +18,15 @@ const K_MAX: u16 = 32_767;
 /// A reader of `k` has room for 2k + 10 centroids.
 const CENTROIDS_MAX: usize = 2 * K_MAX as usize + 10;
 
-/// Apache DataSketches' t-digest of doubles, in C++, Java, Python, Go and Rust.
+/// Apache DataSketches' t-digest of doubles, in C++, Python, Java, Go and Rust.
 ///
 /// Little-endian: preamble, version 1, family 20, u16 k, flags, then nothing
 /// (empty), one f64 (a single value), or u32 n, u32 buffered, f64 minimum and
-/// maximum, n times f64 mean and u64 weight. Its t-digest of floats is read too,
-/// and, as its own readers do, the reference implementation's bytes.
+/// maximum, n times f64 mean and u64 weight, the buffered f64.
+///
+/// Readers from before 2026's fix (PyPI's 5.2.0 and Java's 6.2.0 among them) swap two weights
+/// when they interpolate and return wrong quantiles; their ranks are right. The t-digest of floats
+/// is read too and, as its own readers do, the bytes of tdunning.
 pub struct DataSketches;
 
 impl Layout for DataSketches {

@@ -1,8 +1,6 @@
-//! `DuckDB`'s aggregate state of `approx_quantile`: a struct, so it travels in columns.
+//! `DuckDB`: a struct rather than bytes, so that digests travel in columns.
 //!
-//! `STRUCT(count BIGINT, min DOUBLE, max DOUBLE, centroids STRUCT(mean DOUBLE, weight DOUBLE)[])`,
-//! which `to_aggregate_state` takes from Parquet or Arrow, and which engines without
-//! t-digests read as nested columns.
+//! Engines without t-digests read it as nested columns.
 
 use std::sync::Arc;
 
@@ -15,7 +13,13 @@ use super::{Parts, centroid, refused};
 
 const NAME: &str = "duckdb";
 
-/// The state as a row of SQL holds it.
+/// DuckDB's state of `approx_quantile`, a row: for `to_aggregate_state`, `combine_aggr`, `finalize`.
+///
+/// `STRUCT(count BIGINT, min DOUBLE, max DOUBLE, centroids STRUCT(mean DOUBLE, weight DOUBLE)[])`
+///
+/// States that DuckDB 2.0 exports say the means of the outer centroids for minimum and
+/// maximum once it has compressed, and 2.2e-308 for the maximum of negative values, which is
+/// read as the last centroid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     /// How many values.

@@ -77,9 +77,9 @@ impl Parts {
     fn digest(self, transform: Transform) -> Result<Digest, DigestError> {
         let Self { layout, min, max, total, centroids } = self;
         let sum: f64 = centroids.iter().map(|centroid| centroid.weight as f64).sum();
-        if let Some(total) = total
-            && !((total - sum).abs() <= sum * TOTAL_TOLERANCE)
-        {
+        // A total that is NaN does not fit either.
+        let fits = |total: &f64| (total - sum).abs() <= sum * TOTAL_TOLERANCE;
+        if let Some(total) = total.filter(|total| !fits(total)) {
             return Err(refused(layout, format!("says {total} values, its weights sum to {sum}")));
         }
         if centroids.is_empty() {

@@ -8,12 +8,13 @@ pub(super) const VERBOSE: i32 = 1;
 pub(super) const SMALL: i32 = 2;
 const COMPRESSION: f64 = 100.0;
 
-/// The reference implementation's `MergingDigest`: `asBytes`, `fromBytes`.
+/// The reference implementation, `MergingDigest` of `com.tdunning:t-digest`: `asBytes`, `fromBytes`.
 ///
 /// Big-endian: i32 1; f64 minimum, maximum and compression; i32 n; n times f64
-/// weight and mean. Its small encoding (i32 2, single floats) is read too; what
-/// it rounded stays rounded. The compression is at least n, which sizes the
-/// arrays that the reader fills.
+/// weight and mean.
+///
+/// Its small encoding (i32 2) is read too: values and weights in single floats stay as
+/// coarse as they are. `AVLTreeDigest` has bytes of its own, which are refused.
 pub struct TDunning;
 
 impl Layout for TDunning {

@@ -7,11 +7,13 @@ use super::{Layout, Parts, centroid, refused};
 const FORMAT: u8 = 0;
 const COMPRESSION: f64 = 100.0;
 
-/// Trino's `tdigest` type, through `CAST(… AS varbinary)`: `merge`, `values_at_quantiles`.
+/// Trino's `tdigest` type, as `CAST(… AS varbinary)`: for `merge` and `values_at_quantiles`.
 ///
 /// Little-endian: a format byte 0; f64 minimum, maximum, compression and total
-/// weight; i32 n; n f64 means; n f64 weights. The compression is at least n, so
-/// that Trino keeps the centroids when it merges.
+/// weight; i32 n; n f64 means; n f64 weights.
+///
+/// The compression is at least n, so that Trino keeps the centroids when it merges.
+/// What it merges into a digest of its own it compresses to its own 100.
 pub struct Trino;
 
 impl Layout for Trino {
