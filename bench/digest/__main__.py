@@ -54,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     field = Field.gathered(binary)
     about |= {one.facts.name: one.facts.version for one in field.everyone()}
-    figures = _figures(asked, binary, progress) if asked.only != "speed" else []
-    timings = _timings(asked, field, progress) if asked.only != "accuracy" else []
     field.native.close()
+    figures = _figures(asked, binary, progress) if asked.only != "speed" else []
+    timings = _timings(asked, binary, progress) if asked.only != "accuracy" else []
     about["took"] = f"{time.monotonic() - began:.0f} s"
     text = report.summary(figures, timings, notes=_notes(asked, field.absent))
     raw = {"absent": field.absent, "timings": [asdict(it) for it in timings]}
@@ -102,21 +102,21 @@ def _figures(asked: argparse.Namespace, binary: Path, progress: accuracy.Report)
     return accuracy.run(tasks, progress)
 
 
-def _timings(asked: argparse.Namespace, field: Field, progress: accuracy.Report) -> list[Timing]:
-    core = speed.pin()
-    progress(f"timing on core {core}")
-    # A process started before stays where it was.
-    field = Field.gathered(field.native.binary)
+def _timings(asked: argparse.Namespace, binary: Path, progress: accuracy.Report) -> list[Timing]:
     plan = (
         speed.Plan(asked.rounds, QUICK, (1_000, 100_000), 2_000_000)
         if asked.quick
         else speed.Plan(asked.rounds, MILLION)
     )
-    with tempfile.TemporaryDirectory(prefix="spanmill-digest-") as folder:
+    with tempfile.TemporaryDirectory(prefix="spanmill-digest-") as folder, speed.pinned() as core:
+        progress(f"timing on core {core}")
         held, sample = speed.held_stream(plan, 1, Path(folder))
-        timings = speed.run(plan, field, held, sample, progress)
-    field.native.close()
-    return timings
+        # A process started before stays where it was.
+        field = Field.gathered(binary)
+        try:
+            return speed.run(plan, field, held, sample, progress)
+        finally:
+            field.native.close()
 
 
 _NOTES: Final = """\

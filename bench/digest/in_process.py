@@ -55,7 +55,9 @@ class Peer:
     def answer(self, held: Held, parameter: float, batch: int, ranks: Sequence[float]) -> Answer:
         """Build a digest of the stream, added `batch` values at once, and read it."""
         try:
-            return self._answer(held, parameter, batch, ranks)
+            # What f32 cannot hold is a peer's error, and counted as one.
+            with np.errstate(over="ignore"):
+                return self._answer(held, parameter, batch, ranks)
         except Exception as error:
             raise ContenderError(f"{type(error).__name__}: {error}") from error
 

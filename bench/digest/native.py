@@ -14,7 +14,7 @@ from bench.digest.contender import Answer, ContenderError, Facts, Held, Merged, 
 _ROOT: Final = Path(__file__).parent.parent.parent
 CRATE: Final = _ROOT / "bench" / "peers" / "digest"
 LOCK: Final = CRATE / "Cargo.lock"
-_TARGET: Final = _ROOT / "target" / "peers" / "digest"
+TARGET: Final = _ROOT / "target" / "peers" / "digest"
 OURS: Final = "spanmill"
 
 
@@ -25,7 +25,7 @@ def built() -> Path:
     Raises:
         ContenderError: cargo fails; the message is its own.
     """
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "--target-dir", str(_TARGET)]
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--target-dir", str(TARGET)]
     # What speeds the build machine up must not enter what is compared with shipped builds.
     environment = {key: value for key, value in os.environ.items() if key != "RUSTFLAGS"}
     ran = subprocess.run(
@@ -33,7 +33,7 @@ def built() -> Path:
     )
     if ran.returncode != 0:
         raise ContenderError(f"{CRATE}: {ran.stderr.strip()}")
-    return _TARGET / "release" / "bench-digest"
+    return TARGET / "release" / "bench-digest"
 
 
 def versions() -> Mapping[str, str]:

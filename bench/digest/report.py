@@ -198,7 +198,7 @@ def _grid(figures: Sequence[Figure], n: int) -> list[str]:
 
 
 def _batches(figures: Sequence[Figure]) -> list[str]:
-    sizes = list(dict.fromkeys(it.batch for it in figures if it.sizing == EQUAL))
+    sizes = sorted({it.batch for it in figures if it.sizing == EQUAL}, key=lambda it: it or 1e18)
     rows = []
     for n in dict.fromkeys(it.n for it in figures):
         for size in sizes:

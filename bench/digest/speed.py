@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -108,11 +109,16 @@ def run(
     return timings + [_resident(one, places[one.facts.name], field, held) for one in contenders]
 
 
-def pin() -> int:
-    """Keep this process, and those that it starts, on one core; gives its number."""
-    core = max(os.sched_getaffinity(0))
+@contextmanager
+def pinned() -> Iterator[int]:
+    """Keep this process, and those that it starts meanwhile, on one core; gives its number."""
+    before = os.sched_getaffinity(0)
+    core = max(before)
     os.sched_setaffinity(0, {core})
-    return core
+    try:
+        yield core
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _everyone(field: Field) -> list[Contender]:

@@ -57,8 +57,7 @@ class _Req(_Ranked):
         self.add = self._add
 
     def _add(self, values: Floats) -> None:
-        with np.errstate(over="ignore"):
-            self.sketch.update(values.astype(np.float32))
+        self.sketch.update(values.astype(np.float32))
 
 
 def _peer(

@@ -170,10 +170,10 @@ fn fed<S: Sketch>(setup: &Setup, values: &[f64]) -> Result<S, Failure> {
 
 fn merge<S: Sketch>(job: &MergeJob, streams: &mut Streams) -> Result<Value, Failure> {
     let values = streams.values(&job.stream)?;
-    let parts = parts::<S>(&job.setup, &values, job.parts, job.each)?;
+    let mut parts = parts::<S>(&job.setup, &values, job.parts, job.each)?;
     let part_bytes = parts[0].serialized_bytes()?;
     let start = Instant::now();
-    let mut merged = S::merge(parts, &job.setup)?;
+    let mut merged = S::merge(&mut parts, &job.setup)?;
     merged.finish();
     let took = start.elapsed();
     let mut read = vec![0.0; job.ranks.len()];

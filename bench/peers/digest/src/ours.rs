@@ -12,9 +12,29 @@ use crate::request::{FeedJob, QueryJob, Setup, Streams, WaysJob};
 use crate::sketch::Sketch;
 
 /// A builder while values come, a digest once finished or merged.
-pub(crate) struct Ours {
-    builder: Builder,
-    sealed: Option<Digest>,
+pub(crate) enum Ours {
+    /// Still taking values.
+    Builder(Box<Builder>),
+    /// Sealed.
+    Digest(Digest),
+}
+
+const FINISHED: &str = "a digest is finished once";
+
+impl Ours {
+    fn builder(&mut self) -> Result<&mut Builder, Failure> {
+        match self {
+            Self::Builder(builder) => Ok(builder),
+            Self::Digest(_) => Err(FINISHED.into()),
+        }
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Builder(_) => None,
+            Self::Digest(digest) => Some(digest),
+        }
+    }
 }
 
 fn builder(setup: &Setup) -> Result<Builder, Failure> {
@@ -33,37 +53,34 @@ impl Sketch for Ours {
     }
 
     fn new(setup: &Setup) -> Result<Self, Failure> {
-        Ok(Self { builder: builder(setup)?, sealed: None })
+        Ok(Self::Builder(Box::new(builder(setup)?)))
     }
 
     fn add(&mut self, values: &[f64]) -> u64 {
-        self.builder.add(values)
+        self.builder().expect(FINISHED).add(values)
     }
 
     fn add_weighted(&mut self, values: &[f64], weights: &[u64]) -> Result<u64, Failure> {
-        Ok(self.builder.add_weighted(values, weights)?)
+        Ok(self.builder()?.add_weighted(values, weights)?)
     }
 
     fn finish(&mut self) {
-        if self.sealed.is_none() {
-            self.sealed = Some(self.builder.seal());
+        if let Self::Builder(builder) = self {
+            *self = Self::Digest(builder.seal());
         }
     }
 
-    fn merge(parts: Vec<Self>, setup: &Setup) -> Result<Self, Failure> {
-        let sealed = parts.iter().filter_map(|part| part.sealed.as_ref());
-        let merged = Digest::merge_for_query(sealed);
-        Ok(Self { builder: builder(setup)?, sealed: Some(merged) })
+    fn merge(parts: &mut Vec<Self>, _setup: &Setup) -> Result<Self, Failure> {
+        Ok(Self::Digest(Digest::merge_for_query(parts.iter().filter_map(Self::digest))))
     }
 
     fn reader(&self) -> impl Fn(&[f64], &mut [f64]) {
-        let reader = self.sealed.as_ref().and_then(Digest::reader);
+        let reader = self.digest().and_then(Digest::reader);
         move |ranks, out| read(reader.as_ref(), ranks, out)
     }
 
     fn serialized_bytes(&self) -> Result<usize, Failure> {
-        let sealed = self.sealed.as_ref().ok_or("a digest is finished before it is weighed")?;
-        Ok(sealed.to_bytes().len())
+        Ok(self.digest().ok_or("a digest is finished before it is weighed")?.to_bytes().len())
     }
 }
 

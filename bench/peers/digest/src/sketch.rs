@@ -35,8 +35,8 @@ pub(crate) trait Sketch: Sized {
     /// Leave nothing in a buffer.
     fn finish(&mut self) {}
 
-    /// One digest of all `parts`, each of them finished.
-    fn merge(parts: Vec<Self>, setup: &Setup) -> Result<Self, Failure>;
+    /// One digest of all `parts`, each of them finished; what stays in `parts` is freed untimed.
+    fn merge(parts: &mut Vec<Self>, setup: &Setup) -> Result<Self, Failure>;
 
     /// A reader of the finished digest: fills the second slice with the values at the first's ranks.
     fn reader(&self) -> impl Fn(&[f64], &mut [f64]);

@@ -44,9 +44,9 @@ impl sketch::Sketch for Sketch {
         Ok(0)
     }
 
-    fn merge(parts: Vec<Self>, setup: &Setup) -> Result<Self, Failure> {
+    fn merge(parts: &mut Vec<Self>, setup: &Setup) -> Result<Self, Failure> {
         let mut merged = Self::new(setup)?;
-        for part in &parts {
+        for part in parts {
             merged.0.merge(&part.0)?;
         }
         Ok(merged)

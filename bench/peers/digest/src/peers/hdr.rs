@@ -49,9 +49,9 @@ impl Sketch for Histogram {
         Ok(values.iter().zip(weights).map(|(value, weight)| self.record(*value, *weight)).sum())
     }
 
-    fn merge(parts: Vec<Self>, setup: &Setup) -> Result<Self, Failure> {
+    fn merge(parts: &mut Vec<Self>, setup: &Setup) -> Result<Self, Failure> {
         let mut merged = Self::new(setup)?;
-        for part in &parts {
+        for part in parts {
             merged.counts.add(&part.counts)?;
         }
         Ok(merged)

@@ -39,8 +39,8 @@ impl Sketch for Digest {
         self.0.flush();
     }
 
-    fn merge(parts: Vec<Self>, _setup: &Setup) -> Result<Self, Failure> {
-        Ok(Self(TDigest::merge_digests(parts.into_iter().map(|part| part.0).collect())))
+    fn merge(parts: &mut Vec<Self>, _setup: &Setup) -> Result<Self, Failure> {
+        Ok(Self(TDigest::merge_digests(parts.drain(..).map(|part| part.0).collect())))
     }
 
     fn reader(&self) -> impl Fn(&[f64], &mut [f64]) {

@@ -46,7 +46,7 @@ impl Sketch for Digest {
         0
     }
 
-    fn merge(parts: Vec<Self>, setup: &Setup) -> Result<Self, Failure> {
+    fn merge(parts: &mut Vec<Self>, setup: &Setup) -> Result<Self, Failure> {
         let centroids = parts.iter().filter_map(|part| part.digest.as_ref());
         let all = centroids.flat_map(|digest| digest.centroids().iter().cloned()).collect();
         let mut merged = Self::new(setup)?;
