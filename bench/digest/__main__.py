@@ -16,6 +16,7 @@ from bench.digest import accuracy, report, speed, streams
 from bench.digest.accuracy import Figure, Task
 from bench.digest.contender import ALL, BYTES, ContenderError
 from bench.digest.field import Field
+from bench.digest.model import NAMED_RANKS
 from bench.digest.native import built
 from bench.digest.speed import Timing
 from bench.kept import RUNS, keep
@@ -159,7 +160,7 @@ def _csv(figures: list[Figure]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     names = [it.name for it in fields(Figure)]
     at = names.index("named_ppm")
-    ranks = [f"ppm_at_{rank:g}" for rank in report.NAMED_RANKS]
+    ranks = [f"ppm_at_{rank:g}" for rank in NAMED_RANKS]
     writer.writerow([*names[:at], *ranks, *names[at + 1 :]])
     for figure in figures:
         row = list(astuple(figure))

@@ -190,6 +190,6 @@ def answer_within(
         place -= 1
 
 
-def as_floats(values: Sequence[float | None]) -> Floats:
+def as_floats(values: Sequence[float | None] | Floats) -> Floats:
     """Turn read values into an array; what is missing is NaN."""
     return np.array([np.nan if value is None else value for value in values], np.float64)

@@ -35,7 +35,7 @@ class Sketch(ABC):
         """Leave nothing in a buffer."""
 
     @abstractmethod
-    def quantiles(self, ranks: Sequence[float]) -> Sequence[float | None]:
+    def quantiles(self, ranks: Sequence[float]) -> Sequence[float | None] | Floats:
         """Read the values at `ranks`."""
 
     @abstractmethod

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bench.digest.accuracy import DEFAULT, EQUAL, Figure
@@ -36,6 +36,9 @@ class Verdict:
     batch: int
     """At which the peer reached it."""
 
+    larger: str = ""
+    """A peer that is nearer than ours with more bytes than are compared, and its figures."""
+
     @property
     def word(self) -> str:
         """Call it; within one rank of each other is a tie."""
@@ -48,7 +51,7 @@ def verdicts(figures: Sequence[Figure], batch: int | None = None) -> list[Verdic
     """
     Compare ours with every peer at equal bytes, stream by stream.
 
-    A peer whose smallest digest is larger than ours takes part all the same.
+    A peer whose smallest digest is too large wins nothing, but is named where it is nearer.
 
     Args:
         figures: Any; those at equal bytes count.
@@ -71,13 +74,36 @@ def verdicts(figures: Sequence[Figure], batch: int | None = None) -> list[Verdic
             for it in _at([it for it in here if it.contender == name], batch)
         ]
         worst = max(_over_seeds(mine).values())
-        reached = _over_seeds(theirs)
-        if not reached:
+        best = _best(it for it in theirs if it.bytes <= BYTES)
+        if best is None:
             continue
-        (peer, at), best = min(reached.items(), key=lambda it: it[1])
-        size = max(it.bytes for it in theirs if (it.contender, it.batch) == (peer, at))
-        found.append(Verdict(stream, n, worst, best, peer, size, at))
+        larger = _best(it for it in theirs if it.bytes > BYTES)
+        nearer = larger is not None and larger.grid_ppm < worst - PPM / n
+        found.append(
+            Verdict(
+                stream,
+                n,
+                worst,
+                best.grid_ppm,
+                best.contender,
+                best.bytes,
+                best.batch,
+                f"{larger.contender}, {larger.bytes:,} B: {_ppm(larger.grid_ppm)}"
+                if larger is not None and nearer
+                else "",
+            )
+        )
     return found
+
+
+def _best(figures: Iterable[Figure]) -> Figure | None:
+    """Pick the lowest grid maximum; over seeds, the median's."""
+    kept = list(figures)
+    if not kept:
+        return None
+    (name, at), grid = min(_over_seeds(kept).items(), key=lambda it: it[1])
+    largest = max(it.bytes for it in kept if (it.contender, it.batch) == (name, at))
+    return replace(kept[0], contender=name, batch=at, bytes=largest, grid_ppm=grid)
 
 
 def _at(figures: list[Figure], batch: int | None) -> list[Figure]:
@@ -184,15 +210,15 @@ def _grid(figures: Sequence[Figure], n: int) -> list[str]:
         "ppm of rank, worst of 0.001, 0.002 … 0.999. Ours at its worst batch, the best peer at",
         f"its best. {', '.join(f'{called.count(it)} {it}' for it in WORDS)}.",
         "",
-        "| stream | ours | best peer | which, batch, bytes | × | |",
-        "|---|---:|---:|---|---:|---|",
+        "| stream | ours | best peer | which, batch, bytes | × | | nearer with more bytes |",
+        "|---|---:|---:|---|---:|---|---|",
     ]
     for it in rows:
         times = f"{it.best / it.ours:.1f}" if it.ours > 0 else "–"
         word = "**lost**" if it.word == "lost" else it.word
         lines.append(
             f"| {it.stream} | {_ppm(it.ours)} | {_ppm(it.best)} "
-            f"| {it.peer}, {_batch(it.batch)}, {it.bytes:,} | {times} | {word} |"
+            f"| {it.peer}, {_batch(it.batch)}, {it.bytes:,} | {times} | {word} | {it.larger} |"
         )
     return lines
 

@@ -35,12 +35,12 @@ def test_a_verdict_gives_peers_their_best_batch_and_us_our_worst() -> None:
         OF_OURS,
         replace(OF_OURS, batch=ALL, grid_ppm=180),
         OF_PEER,
-        replace(OF_PEER, batch=ALL, grid_ppm=150, bytes=1900),
+        replace(OF_PEER, batch=ALL, grid_ppm=150, bytes=1592),
     ]
 
     (found,) = report.verdicts(figures)
 
-    assert report.Verdict("uniform", 1_000_000, 180, 150, "peer", 1900, ALL) == found
+    assert report.Verdict("uniform", 1_000_000, 180, 150, "peer", 1592, ALL) == found
     assert "lost" == found.word
 
 
@@ -51,6 +51,15 @@ def test_a_verdict_at_one_batch_takes_peers_that_know_no_batches() -> None:
     (found,) = report.verdicts(figures, 512)
 
     assert "whole" == found.peer
+
+
+def test_a_larger_peer_is_named_where_it_is_nearer() -> None:
+    """More bytes than are compared win nothing, and are not kept quiet."""
+    larger = replace(OF_PEER, contender="larger", bytes=1601, grid_ppm=40)
+
+    (found,) = report.verdicts([OF_OURS, OF_PEER, larger])
+
+    assert ("won", "peer", "larger, 1,601 B: 40") == (found.word, found.peer, found.larger)
 
 
 def test_a_peer_that_fails_is_named_and_wins_nothing() -> None:
@@ -69,7 +78,7 @@ def test_a_loss_is_printed_as_a_loss() -> None:
 
     assert "| 0 of 1 streams | all | **missed** |" in text
     assert "0 won, 0 tied, 1 lost." in text
-    assert "| uniform | 100 | 50 | peer, 512, 1,600 | 0.5 | **lost** |" in text
+    assert "| uniform | 100 | 50 | peer, 512, 1,600 | 0.5 | **lost** |  |" in text
     assert text.endswith("- a note\n")
 
 

@@ -18,7 +18,7 @@ class _Digest(Sketch):
     def add_weighted(self, values: Floats, weights: Floats) -> None:
         self.digest.add(values, weights)
 
-    def quantiles(self, ranks: Sequence[float]) -> Sequence[float]:
+    def quantiles(self, ranks: Sequence[float]) -> Floats:
         return self.digest.quantiles(ranks)
 
     def nbytes(self) -> int:
