@@ -55,8 +55,23 @@ impl Side {
         numbered.filter(|(_, bin)| bin.count > 0)
     }
 
+    /// Whether there are bins for all of a range.
+    fn covers(&self, range: Range) -> bool {
+        let end = u64::from(self.first) + self.bins.len() as u64;
+        range.is_none_or(|(first, last)| self.first <= first && u64::from(last) < end)
+    }
+
     /// Add what bins of a scale finer by `finer` octaves of bins hold.
     fn take_in(&mut self, other: &Self, shift: u32, finer: u32) {
+        if finer == 0
+            && let Some((first, last)) = other.occupied()
+        {
+            // The same scale, bin by bin: empty ones add nothing.
+            let mine = &mut self.bins[(first - self.first) as usize..];
+            let theirs =
+                &other.bins[(first - other.first) as usize..][..length(Some((first, last)))];
+            return mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| mine.absorb(*theirs));
+        }
         for (number, bin) in other.held() {
             let offset = |offset: u16| {
                 let full = (number & ((1 << finer) - 1)) << (shift - finer)
@@ -175,6 +190,17 @@ impl LogHistogram {
     pub(super) fn absorb(&mut self, other: &Self) {
         self.zeros += other.zeros;
         let finest = self.shift.max(other.shift);
+        // As far as the bins reach their scale is the finest that fits: the sum of like
+        // parts, as a question has thousands of, is built once.
+        let finer = finest - other.shift;
+        if self.shift == finest
+            && self.positive.covers(coarser(other.positive.occupied(), finer))
+            && self.negative.covers(coarser(other.negative.occupied(), finer))
+        {
+            self.positive.take_in(&other.positive, finest, finer);
+            self.negative.take_in(&other.negative, finest, finer);
+            return;
+        }
         let range = |mine: &Side, theirs: &Side| {
             join(
                 coarser(mine.occupied(), finest - self.shift),

@@ -30,6 +30,8 @@ pub struct Merger {
     large: Vec<Item>,
     /// Of open parts.
     histogram: Option<LogHistogram>,
+    /// Values in the histogram.
+    binned: u64,
 }
 
 impl Merger {
@@ -45,6 +47,7 @@ impl Merger {
             words: Vec::new(),
             large: Vec::new(),
             histogram: None,
+            binned: 0,
         }
     }
 
@@ -103,6 +106,11 @@ impl Merger {
             }
             Store::Histogram(totals, histogram) => {
                 self.totals.merge(totals);
+                if self.binned + totals.count > u64::from(u32::MAX) {
+                    // More than a bin can count: what was added up so far becomes centroids.
+                    self.fold_histogram();
+                }
+                self.binned += totals.count;
                 self.histogram.get_or_insert_default().absorb(histogram);
             }
         }
@@ -146,6 +154,7 @@ impl Merger {
     /// Turn the counts of open parts into centroids.
     fn fold_histogram(&mut self) {
         let Some(histogram) = self.histogram.take() else { return };
+        self.binned = 0;
         self.heaviest_bin += histogram.heaviest();
         let items = histogram.items();
         let count = items.iter().map(|item| item.weight).sum();
