@@ -24,7 +24,9 @@ const TIE_ERROR: f64 = 0.5;
 /// Share of a centroid of different values that ranks are off by within it.
 const MIXED_ERROR: f64 = 0.03;
 /// Tries to make the centroids as few as promised, for one share.
-const TRIES: usize = 4;
+const TRIES: usize = 6;
+/// Centroids for one tie that may stay alone without a thought for the others.
+const LONERS: usize = 16;
 
 /// Some values at one place of the axis, on their way into a digest.
 ///
@@ -141,38 +143,74 @@ pub(super) fn compress(items: &[Item], count: u64, clusters: usize, gap_slots: f
     if items.len() <= clusters && items.iter().all(|item| item.spread <= 0) {
         return items.to_vec();
     }
-    let mut out: Vec<Item> = Vec::with_capacity(clusters + clusters / 2);
     let full: Vec<f64> = scale::limits(count, clusters).collect();
-    let mut best = (f64::INFINITY, Vec::new());
+    let mut best: Option<(f64, Vec<Item>)> = None;
     for share in ALONE_SHARES {
-        let mut slots = clusters;
-        let mut tie = 0.0;
-        for _ in 0..TRIES {
-            let limits = if slots == clusters {
-                full.clone()
-            } else {
-                scale::limits(count, slots).collect()
-            };
-            let limits = gaps::around(items, limits, gap_slots);
-            let mut pass = Pass::new(&limits, share, out);
-            pass.walk(items);
-            tie = pass.widest_tie * clusters as f64 / slots as f64;
-            out = pass.out;
-            if out.len() <= clusters {
-                if slots == clusters {
-                    // No tie cost the others anything.
-                    return out;
-                }
-                break;
-            }
-            slots = slots.saturating_sub(out.len() - clusters).max(SLOTS_MIN.max(slots / 2));
+        let Some(fit) = fit(items, &full, share, gap_slots) else { continue };
+        if fit.loners * LONERS < clusters {
+            // No tie cost the others much.
+            return fit.out;
         }
-        let error = (tie * TIE_ERROR).max(looseness(&out, &full) * MIXED_ERROR);
-        if out.len() <= clusters && error < best.0 {
-            best = (error, std::mem::take(&mut out));
+        let error = (fit.widest_tie * TIE_ERROR).max(looseness(&fit.out, &full) * MIXED_ERROR);
+        if best.as_ref().is_none_or(|best| error < best.0) {
+            best = Some((error, fit.out));
         }
     }
-    if best.1.is_empty() { Pass::new(&[count as f64], 1.0, out).run(items) } else { best.1 }
+    best.map_or_else(|| coarse(items, count, clusters), |best| best.1)
+}
+
+/// Centroids as many as wanted, with what ties cost them.
+struct Fit {
+    out: Vec<Item>,
+    /// Ties that stayed alone.
+    loners: usize,
+    /// Slots' worth of values in the widest tie that did not.
+    widest_tie: f64,
+}
+
+/// At most as many centroids as there are `full` limits, with ties over `share` alone.
+///
+/// `None` where ties and gaps leave too few for the rest.
+fn fit(items: &[Item], full: &[f64], share: f64, gap_slots: f64) -> Option<Fit> {
+    let clusters = full.len();
+    let count = full[clusters - 1] as u64;
+    let mut slots = clusters;
+    let mut out = Vec::with_capacity(clusters + clusters / 2);
+    for _ in 0..TRIES {
+        if slots < clusters / 2 || slots < SLOTS_MIN {
+            return None;
+        }
+        let plain = match slots == clusters {
+            true => full.to_vec(),
+            false => scale::limits(count, slots).collect(),
+        };
+        let limits = gaps::around(items, plain, gap_slots);
+        let mut many = limits.len();
+        if many <= clusters {
+            let mut pass = Pass::new(&limits, share, out);
+            pass.walk(items);
+            let Pass { loners, widest_tie, .. } = pass;
+            out = pass.out;
+            many = out.len();
+            if many <= clusters {
+                let widest_tie = widest_tie * clusters as f64 / slots as f64;
+                return Some(Fit { out, loners, widest_tie });
+            }
+        }
+        // As many slots less as there are centroids too many.
+        slots -= (many - clusters).min(slots);
+    }
+    None
+}
+
+/// What always fits: with slots for half the centroids, and ties alone that are wider
+/// than one, there are at most two a slot.
+fn coarse(items: &[Item], count: u64, clusters: usize) -> Vec<Item> {
+    let limits: Vec<f64> = match clusters / 2 {
+        slots if slots > SLOTS_MIN => scale::limits(count, slots - 1).collect(),
+        _ => vec![count as f64],
+    };
+    Pass::new(&limits, 1.0, Vec::new()).run(items)
 }
 
 /// How much wider than its slot the widest centroid is that is not a tie.
@@ -210,7 +248,9 @@ struct Pass<'a> {
     end: f64,
     width: f64,
     before: f64,
-    /// Slots' worth of values in the widest tie that did not stay alone.
+    /// Ties that stayed alone.
+    loners: usize,
+    /// Slots' worth of values in the widest tie that did not.
     widest_tie: f64,
     open: Option<Cluster>,
     out: Vec<Item>,
@@ -227,6 +267,7 @@ impl<'a> Pass<'a> {
             end,
             width: end,
             before: 0.0,
+            loners: 0,
             widest_tie: 0.0,
             open: None,
             out,
@@ -304,6 +345,7 @@ impl<'a> Pass<'a> {
             let share = weight / self.width;
             if share > self.alone_share {
                 self.close();
+                self.loners += 1;
                 self.out.push(item);
                 return;
             }

@@ -10,12 +10,15 @@
 
 use super::compress::Item;
 
-/// Share of the local centroid's weight that a quantile may be off by.
+/// Share of the local centroid's weight that a quantile may be off by, on top of the
+/// weight's root, by which even a smooth law's values scatter around the curve.
 ///
 /// A centroid's mean lies inside its ranks, so a whole weight would be certain
 /// for one digest. Measured on the acceptance streams the error stays under a
 /// twentieth; a quarter leaves room for merges and gaps.
 const ERROR_SHARE: f64 = 0.25;
+/// Centroids to either side that may hold values of this one's far side.
+const NEAR: usize = 2;
 
 /// Share of the heaviest bin that a rank inside a histogram bin may be off by.
 ///
@@ -120,7 +123,8 @@ impl Curve {
         } else {
             self.knot(before + weight * 0.5, place);
         }
-        let error = if item.is_pure() { 0.0 } else { weight * ERROR_SHARE };
+        let loose = (weight * ERROR_SHARE + weight.sqrt()).min(weight);
+        let error = if item.is_pure() { 0.0 } else { loose };
         self.extents.push(Extent { key: item.key, end: before + weight, error });
     }
 
@@ -128,7 +132,7 @@ impl Curve {
     fn spread_errors(&mut self) {
         let own: Vec<f64> = self.extents.iter().map(|extent| extent.error).collect();
         for (at, extent) in self.extents.iter_mut().enumerate() {
-            let near = &own[at.saturating_sub(1)..(at + 2).min(own.len())];
+            let near = &own[at.saturating_sub(NEAR)..(at + NEAR + 1).min(own.len())];
             extent.error = near.iter().copied().fold(1.0, f64::max);
         }
     }
@@ -213,7 +217,8 @@ impl Curve {
     /// Share of the count at or below a place: the inverse of [`at`](Self::at).
     pub(super) fn share(&self, (key, part): Place) -> f64 {
         let place = f64::from(key) + part;
-        let right = self.places.partition_point(|&knot| knot <= place);
+        // A tie holds the half step below its key without its start: a rising curve ends there.
+        let right = self.places.partition_point(|&knot| knot < place);
         let left = right.saturating_sub(1).min(self.segments.len() - 1);
         let rank = match self.segments[left] {
             Segment::Flat(_) => self.ranks[left + 1],

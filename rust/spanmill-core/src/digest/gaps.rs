@@ -19,8 +19,10 @@ const SPANS: [f64; 2] = [1.0, 4.0];
 /// How much further from the gap each limit beside it lies than the one before: near it,
 /// where centroids are light, and from an eighth of a slot on, where the curve bends most.
 const GROWTHS: [f64; 2] = [2.0, 1.5];
-/// Slots for one gap that may have limits of its own.
-const SLOTS_A_GAP: usize = 40;
+/// Slots for one gap that may have limits growing from it; they take about 30.
+const SLOTS_A_GAP: usize = 128;
+/// Slots for one gap whose edges may stand alone.
+const SLOTS_AN_EDGE: usize = 16;
 
 /// An empty stretch.
 #[derive(Debug, Clone, Copy)]
@@ -69,10 +71,11 @@ pub(super) fn around(items: &[Item], mut limits: Vec<f64>, slots: f64) -> Vec<f6
         return limits;
     }
     gaps.sort_by(|a, b| b.missing.total_cmp(&a.missing).then(a.rank.total_cmp(&b.rank)));
-    gaps.truncate((limits.len() / SLOTS_A_GAP).max(1));
+    let growing = (limits.len() / SLOTS_A_GAP).max(1);
+    gaps.truncate((limits.len() / SLOTS_AN_EDGE).max(1));
     let count = limits[limits.len() - 1];
-    for gap in &gaps {
-        let distances = distances(gap.slot);
+    for (at, gap) in gaps.iter().enumerate() {
+        let distances = if at < growing { distances(gap.slot) } else { vec![1.0] };
         let reach = distances.last().copied().unwrap_or(0.0);
         limits.retain(|limit| *limit == count || (limit - gap.rank).abs() >= reach);
         limits.push(gap.rank);

@@ -46,9 +46,9 @@ impl Uniform {
             let u = self.next();
             if p <= 1.0 {
                 let x = p.powf(1.0 / SHAPE);
-                if u <= (-x).exp() {
-                    // What underflows the standard axis is as good as its smallest value.
-                    return x.max(1e-19);
+                // What lies below the standard axis is drawn again.
+                if u <= (-x).exp() && x > 1e-19 {
+                    return x;
                 }
             } else {
                 let x = -((b - p) / SHAPE).ln();
