@@ -2,7 +2,7 @@
 //!
 //! `bench_memory cardinality [--series N] [--minutes M] [--budget BYTES]`: N series of three
 //! measures with one event a minute each, demoted to the budget as the engine does it.
-//! `bench_memory load [--rate N]`: 50 series of six measures at N events a second each,
+//! `bench_memory load [--series N] [--rate N]`: 50 series of six measures, 100 events a second each,
 //! until every ring of series without an objective is full.
 //! `bench_memory soak [--events N]`: a few series, N events, and resident memory on the way.
 //!
@@ -27,12 +27,12 @@ fn main() -> Result<(), Failure> {
     }
     let mut arguments = std::env::args().skip(1);
     let scenario = arguments.next().unwrap_or_default();
-    let (mut series, mut minutes, mut events) = (1_000_000, 90, 1_000_000_000);
+    let (mut series, mut minutes, mut events) = (None, 90, 1_000_000_000);
     let (mut budget, mut rate) = (2 << 30, 100);
     while let Some(argument) = arguments.next() {
         let number = arguments.next().ok_or("an option needs a number")?.parse()?;
         match argument.as_str() {
-            "--series" => series = number,
+            "--series" => series = Some(number),
             "--minutes" => minutes = number,
             "--budget" => budget = number,
             "--events" => events = number,
@@ -41,8 +41,8 @@ fn main() -> Result<(), Failure> {
         }
     }
     match scenario.as_str() {
-        "cardinality" => cardinality(series, minutes as i64, budget),
-        "load" => load(rate),
+        "cardinality" => cardinality(series.unwrap_or(1_000_000), minutes as i64, budget),
+        "load" => load(series.unwrap_or(50), rate),
         "soak" => soak(events as u64),
         other => Err(format!("no scenario {other:?}: cardinality, load or soak").into()),
     }
@@ -163,16 +163,17 @@ fn cardinality(series: usize, minutes: i64, budget: usize) -> Result<(), Failure
     Ok(())
 }
 
-/// Fifty series of six measures until their rings are full, at this many events a second each.
-fn load(events_per_s: usize) -> Result<(), Failure> {
+/// Series of six measures until their rings are full, at this many events a second each.
+fn load(series: usize, events_per_s: usize) -> Result<(), Failure> {
     let mut run = Run::new(6, usize::MAX);
-    let rounds: Vec<u32> = (0..events_per_s).flat_map(|_| 0..50).collect();
+    let rounds: Vec<u32> = (0..events_per_s).flat_map(|_| 0..series as u32).collect();
     while run.second < FULL_S {
-        run.push(&rounds);
+        // Batches of one size at any load: they are not what is measured.
+        rounds.chunks(500).for_each(|batch| run.push(batch));
         run.tick();
     }
     let extra = format!(", \"events_per_s_per_series\": {events_per_s}");
-    run.report("load", 50, &extra)
+    run.report("load", series, &extra)
 }
 
 /// A few busy series for as many events as asked, with resident memory on the way.
