@@ -51,7 +51,7 @@ fn golden_files_hold() {
     }
 }
 
-/// Writes the golden files: only for a new one, since a change would orphan stored digests.
+/// Writes golden files that do not exist yet. Change none: version 1 must stay readable.
 #[test]
 #[ignore = "writes files"]
 fn write_golden_files() {

@@ -6,7 +6,7 @@ use super::histogram::LogHistogram;
 use super::key::Transform;
 use super::open::{OpenDigest, Store};
 use super::radix;
-use super::sealed::{Body, Centroids, Digest, word, word_item, word_place};
+use super::sealed::{Body, Centroids, Digest, Forgotten, word, word_item, word_place};
 use super::totals::Totals;
 
 /// Merged answers stay exact up to this many values when every part was.
@@ -20,7 +20,7 @@ pub(super) const EXACT_MERGE_MAX: usize = 4096;
 pub struct Merger {
     transform: Transform,
     totals: Totals,
-    heaviest_bin: u64,
+    forgotten: Forgotten,
     exact_max: usize,
     /// Values of exact parts.
     values: Vec<f64>,
@@ -39,7 +39,7 @@ impl Merger {
         Self {
             transform,
             totals: Totals::new(transform),
-            heaviest_bin: 0,
+            forgotten: Forgotten::default(),
             exact_max: EXACT_MERGE_MAX,
             values: Vec::new(),
             words: Vec::new(),
@@ -70,7 +70,7 @@ impl Merger {
             self.widen();
         }
         self.totals.merge(&part.totals);
-        self.heaviest_bin += part.heaviest_bin;
+        self.forgotten.add(part.forgotten);
         match &part.body {
             Body::Exact(values) => self.values.extend_from_slice(values),
             Body::Centroids(centroids) if part.transform == self.transform => {
@@ -146,7 +146,7 @@ impl Merger {
     /// Turn the counts of open parts into centroids.
     fn fold_histogram(&mut self) {
         let Some(histogram) = self.histogram.take() else { return };
-        self.heaviest_bin += histogram.heaviest();
+        self.forgotten.add(histogram.forgotten());
         let items = histogram.items();
         let count = items.iter().map(|item| item.weight).sum();
         let items = compress(&joined(items), count, 4 * CENTROIDS, MERGED_GAP);
@@ -161,7 +161,7 @@ impl Merger {
         if none && self.values.len() <= self.exact_max {
             return Digest::exact(self.transform, self.totals, self.values);
         }
-        let Self { transform, totals, heaviest_bin, values, mut words, large, .. } = self;
+        let Self { transform, totals, forgotten, values, mut words, large, .. } = self;
         words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
         let ends = (transform.key(totals.min), transform.key(totals.max));
         let items = match grid::gather(&words, ends, totals.count) {
@@ -172,7 +172,7 @@ impl Merger {
                 merged(joined(words.into_iter().map(word_item)), large, totals.count)
             }
         };
-        Digest::compressed(transform, totals, heaviest_bin, &items)
+        Digest::compressed(transform, totals, forgotten, &items)
     }
 }
 
