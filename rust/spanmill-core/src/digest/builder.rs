@@ -1,10 +1,11 @@
 //! A digest that grows: any number of values, in bounded memory.
 
+use super::bytes::shorten;
 use super::compress::{FINE_GAP, Item, compress};
 use super::error::DigestError;
 use super::key::Transform;
 use super::merge::Merger;
-use super::sealed::{Body, Digest};
+use super::sealed::{Body, Digest, Forgotten};
 use super::sum::CHUNK;
 use super::totals::Totals;
 use super::working::Working;
@@ -245,8 +246,9 @@ impl Builder {
     /// The digest with as many centroids as fit, or nearly.
     fn fit(&self, items: &[Item]) -> Digest {
         let attempt = |clusters| {
-            let stored = compress(items, self.count(), clusters, FINE_GAP);
-            Digest::compressed(self.transform, self.totals.clone(), 0, &stored)
+            let mut stored = compress(items, self.count(), clusters, FINE_GAP);
+            shorten(&mut stored);
+            Digest::compressed(self.transform, self.totals.clone(), Forgotten::default(), &stored)
         };
         let (mut fits, mut fails) = (CLUSTERS_MIN, self.max_bytes);
         let mut best = None;

@@ -4,19 +4,21 @@
 //! |---|---|
 //! | magic | `SMDG` |
 //! | version | 1 |
-//! | flags | 1: wide, centroids (else exact), sum exact |
+//! | flags | 1: wide, centroids (else exact), sum exact, short keys |
 //! | count, refused | varints |
 //! | sum | standard: zigzag varint of nano-units; wide: digits of the long integer |
 //! | exact body | `count` f64, sorted |
-//! | centroid body | f64 min and max; varints: heaviest bin, number, first key (zigzag), then key steps, then `weight << 1 \| pure` |
+//! | centroid body | f64 min and max; varints: heaviest bin, heaviest spike, number, first key (zigzag), then `weight << 1 \| pure` each, then key steps |
 //! | checksum | CRC32C of all before |
 //!
-//! Numbers of fixed width are little-endian, varints LEB128.
+//! Numbers of fixed width are little-endian, varints LEB128. A key step is a varint; with
+//! short keys, one to a centroid that is not a tie is a 16-bit float of 11 bits and an
+//! exponent, which is far finer than what the mean is known to.
 
 use super::compress::Item;
 use super::error::DigestError;
 use super::key::Transform;
-use super::sealed::{Body, Centroids, Digest};
+use super::sealed::{Body, Centroids, Digest, Forgotten};
 use super::sum::{Long, Sum};
 use super::totals::{COUNT_MAX, Totals};
 
@@ -25,7 +27,10 @@ const VERSION: u8 = 1;
 const WIDE: u8 = 1;
 const CENTROIDS: u8 = 2;
 const SUM_EXACT: u8 = 4;
-const FLAGS: u8 = WIDE | CENTROIDS | SUM_EXACT;
+const SHORT_KEYS: u8 = 8;
+const FLAGS: u8 = WIDE | CENTROIDS | SUM_EXACT | SHORT_KEYS;
+/// Bits of a short step beside its exponent.
+const SHORT_BITS: u32 = 11;
 const CHECKSUM_BYTES: usize = 4;
 /// Magic, version, flags, count, refused, sum, checksum: the least a digest has.
 const LEAST_BYTES: usize = 4 + 1 + 1 + 1 + 1 + 1 + CHECKSUM_BYTES;
@@ -43,12 +48,14 @@ impl Digest {
 
     fn write(&self, out: &mut Vec<u8>) {
         let flag = |set, flag| if set { flag } else { 0 };
+        let short = matches!(&self.body, Body::Centroids(centroids) if is_short(centroids));
         out.extend_from_slice(MAGIC);
         out.push(VERSION);
         out.push(
             flag(self.transform == Transform::Wide, WIDE)
                 | flag(!self.is_exact(), CENTROIDS)
-                | flag(self.sum_is_exact(), SUM_EXACT),
+                | flag(self.sum_is_exact(), SUM_EXACT)
+                | flag(short, SHORT_KEYS),
         );
         put_varint(out, self.totals.count.into());
         put_varint(out, self.totals.refused.into());
@@ -58,8 +65,9 @@ impl Digest {
             Body::Centroids(centroids) => {
                 out.extend(self.totals.min.to_le_bytes());
                 out.extend(self.totals.max.to_le_bytes());
-                put_varint(out, self.heaviest_bin.into());
-                put_centroids(out, centroids);
+                put_varint(out, self.forgotten.bin.into());
+                put_varint(out, self.forgotten.spike.into());
+                put_centroids(out, centroids, short);
             }
         }
     }
@@ -139,16 +147,68 @@ fn put_sum(out: &mut Vec<u8>, sum: &Sum) {
     }
 }
 
-fn put_centroids(out: &mut Vec<u8>, centroids: &Centroids) {
-    put_varint(out, centroids.iter().len() as u128);
-    let mut before = None;
-    for item in centroids.iter() {
-        let key = i128::from(item.key);
-        put_varint(out, before.map_or(zigzag(key), |before: i128| (key - before).cast_unsigned()));
-        before = Some(key);
+/// The largest short step up to `step`: it keeps the upper bits.
+fn shortened(step: u32) -> u32 {
+    let lost = (u32::BITS - step.leading_zeros()).saturating_sub(SHORT_BITS + 1);
+    step >> lost << lost
+}
+
+fn short_code(step: u32) -> u16 {
+    match step.checked_ilog2() {
+        Some(log) if log >= SHORT_BITS => {
+            let exponent = log - SHORT_BITS;
+            let upper = (step >> exponent) & ((1 << SHORT_BITS) - 1);
+            ((exponent + 1) << SHORT_BITS | upper) as u16
+        }
+        _ => step as u16,
     }
+}
+
+fn short_step(code: u16) -> Option<u128> {
+    let upper = u128::from(code) & ((1 << SHORT_BITS) - 1);
+    match u32::from(code) >> SHORT_BITS {
+        0 => Some(upper),
+        exponent if exponent <= u32::BITS - SHORT_BITS => {
+            Some((upper | 1 << SHORT_BITS) << (exponent - 1))
+        }
+        _ => None,
+    }
+}
+
+/// Steps between the keys; the first has none.
+fn steps(centroids: impl Iterator<Item = Item> + Clone) -> impl Iterator<Item = (Item, u32)> {
+    let next = centroids.clone().skip(1);
+    centroids.zip(next).map(|(item, next)| (next, next.key.abs_diff(item.key)))
+}
+
+fn is_short(centroids: &Centroids) -> bool {
+    steps(centroids.iter()).all(|(item, step)| item.is_pure() || step == shortened(step))
+}
+
+/// Move the means down to where short steps reach them: by a 2048th of the step at most.
+pub(super) fn shorten(items: &mut [Item]) {
+    let mut before = items.first().map_or(0, |item| item.key);
+    for item in items.iter_mut().skip(1) {
+        if !item.is_pure() {
+            item.key = before.wrapping_add_unsigned(shortened(item.key.abs_diff(before)));
+        }
+        before = item.key;
+    }
+}
+
+fn put_centroids(out: &mut Vec<u8>, centroids: &Centroids, short: bool) {
+    put_varint(out, centroids.iter().len() as u128);
+    let first = centroids.iter().next().map_or(0, |item| item.key);
+    put_varint(out, zigzag(first.into()));
     for item in centroids.iter() {
         put_varint(out, u128::from(item.weight) << 1 | u128::from(item.is_pure()));
+    }
+    for (item, step) in steps(centroids.iter()) {
+        if short && !item.is_pure() {
+            out.extend(short_code(step).to_le_bytes());
+        } else {
+            put_varint(out, step.into());
+        }
     }
 }
 
@@ -175,7 +235,7 @@ impl Cursor<'_> {
         if flags & CENTROIDS == 0 {
             self.exact(transform, totals)
         } else {
-            self.compressed(transform, totals)
+            self.compressed(transform, totals, flags & SHORT_KEYS != 0)
         }
     }
 
@@ -201,15 +261,17 @@ impl Cursor<'_> {
         &mut self,
         transform: Transform,
         mut totals: Totals,
+        short: bool,
     ) -> Result<Digest, DigestError> {
         (totals.min, totals.max) = (self.value(transform)?, self.value(transform)?);
-        let heaviest_bin = self.number(totals.count, "a bin is heavier than the count")?;
+        let bin = self.number(totals.count, "a bin is heavier than the count")?;
+        let spike = self.number(totals.count, "a bin is heavier than the count")?;
         let number = self.number(u64::MAX, "the number of centroids is over 2^64")?;
         // Each takes at least a byte of key and one of weight.
         if number == 0 || number > ((self.bytes.len() - self.offset) / 2) as u64 {
             return malformed(self.offset, "the centroids are not as many as it says");
         }
-        let items = self.items(number as usize)?;
+        let items = self.items(number as usize, short)?;
         let (low, high) = (items[0].key, items[items.len() - 1].key);
         if low < transform.key(totals.min) || transform.key(totals.max) < high {
             return malformed(self.offset, "a centroid lies outside the minimum and maximum");
@@ -218,33 +280,34 @@ impl Cursor<'_> {
         if weights != u128::from(totals.count) {
             return malformed(self.offset, "the weights do not add up to the count");
         }
-        Ok(Digest::compressed(transform, totals, heaviest_bin, &items))
+        Ok(Digest::compressed(transform, totals, Forgotten { bin, spike }, &items))
     }
 
-    fn items(&mut self, number: usize) -> Result<Vec<Item>, DigestError> {
+    fn items(&mut self, number: usize, short: bool) -> Result<Vec<Item>, DigestError> {
+        let Ok(first) = i32::try_from(unzigzag(self.varint()?)) else {
+            return malformed(self.offset, "a key is outside 32 bits");
+        };
         let mut items: Vec<Item> = Vec::with_capacity(number);
         for _ in 0..number {
-            let step = self.varint()?;
-            let key = match items.last() {
-                None => i32::try_from(unzigzag(step)).ok(),
-                Some(before) => {
-                    i32::try_from(step).ok().and_then(|step| before.key.checked_add(step))
-                }
+            let word = self.number(COUNT_MAX << 1 | 1, "a weight is over 10^18")?;
+            items.push(match (word >> 1, word & 1) {
+                (0, _) => return malformed(self.offset, "a weight is 0"),
+                (weight, 1) => Item::tie(first, weight),
+                (weight, _) => Item::mean(first, weight),
+            });
+        }
+        let mut key = first;
+        for item in items.iter_mut().skip(1) {
+            let step = if short && !item.is_pure() {
+                short_step(u16::from_le_bytes(self.array()?))
+            } else {
+                Some(self.varint()?)
             };
-            let Some(key) = key else {
+            let next = step.and_then(|step| u32::try_from(step).ok());
+            let Some(next) = next.and_then(|step| key.checked_add_unsigned(step)) else {
                 return malformed(self.offset, "a key is outside 32 bits");
             };
-            items.push(Item::mean(key, 0));
-        }
-        for item in &mut items {
-            let word = self.number(COUNT_MAX << 1 | 1, "a weight is over 10^18")?;
-            if word < 2 {
-                return malformed(self.offset, "a weight is 0");
-            }
-            *item = match word & 1 {
-                1 => Item::tie(item.key, word >> 1),
-                _ => Item::mean(item.key, word >> 1),
-            };
+            (key, item.key) = (next, next);
         }
         Ok(items)
     }

@@ -9,6 +9,7 @@
 //! piecewise cubic interpolants" (1984).
 
 use super::compress::Item;
+use super::sealed::Forgotten;
 
 /// Share of the local centroid's weight that a quantile may be off by, on top of the
 /// weight's root, by which even a smooth law's values scatter around the curve.
@@ -56,7 +57,7 @@ struct Extent {
 #[derive(Debug, Clone)]
 pub(super) struct Curve {
     count: f64,
-    heaviest_bin: f64,
+    forgotten: Forgotten,
     ranks: Vec<f64>,
     /// Places on the axis, never falling.
     places: Vec<f64>,
@@ -82,12 +83,12 @@ impl Curve {
     pub(super) fn new(
         items: impl ExactSizeIterator<Item = Item>,
         count: u64,
-        heaviest_bin: u64,
+        forgotten: Forgotten,
         (low, high): (i32, i32),
     ) -> Self {
         let mut curve = Self {
             count: count as f64,
-            heaviest_bin: heaviest_bin as f64,
+            forgotten,
             ranks: Vec::with_capacity(items.len() * 3 / 2 + 2),
             places: Vec::with_capacity(items.len() * 3 / 2 + 2),
             segments: Vec::with_capacity(items.len() * 3 / 2 + 2),
@@ -203,8 +204,8 @@ impl Curve {
         let loosest = self.extents[self.holder(rank)].error;
         let tail = rank.min(self.count - rank).max(0.0);
         // Beyond the rank there are no more values than the tail to be wrong about.
-        let forgotten = (self.heaviest_bin * BIN_SHARE).min(tail * 0.5);
-        loosest.max(forgotten) / self.count
+        let even = (self.forgotten.bin as f64 * BIN_SHARE).min(tail * 0.5);
+        loosest.max(even).max(self.forgotten.spike as f64) / self.count
     }
 
     fn holder(&self, rank: f64) -> usize {

@@ -8,11 +8,14 @@
 use super::compress::Item;
 use super::exponential::{Buckets, ExponentialHistogram};
 use super::key::STEPS_LOG2;
+use super::sealed::Forgotten;
 
 /// Bins of both signs together: 8 KiB.
 const BINS_MAX: usize = 1024;
 /// Share of its span that a side is given in advance at either end.
 const MARGIN_SHARE: usize = 8;
+/// Roots of its count by which a bin must pass its neighbours to hold a tie.
+const SPIKE_ROOTS: f64 = 4.0;
 /// Bits of an offset within a bin; wider bins keep the upper ones.
 const OFFSET_BITS: u32 = 16;
 
@@ -241,10 +244,23 @@ impl LogHistogram {
         (key(bin.low).cast_signed(), key(bin.high).cast_signed())
     }
 
-    /// Values in the fullest bin.
-    pub(super) fn heaviest(&self) -> u64 {
-        let bins = self.positive.bins.iter().chain(&self.negative.bins);
-        bins.filter(|bin| bin.low != bin.high).map(|bin| bin.count.into()).max().unwrap_or(0)
+    /// How many values of one bin had their ranks forgotten: those of a tie had not.
+    pub(super) fn forgotten(&self) -> Forgotten {
+        let mut out = Forgotten::default();
+        for side in [&self.positive, &self.negative] {
+            let count = |at: usize| side.bins.get(at).map_or(0, |bin| bin.count);
+            for (at, bin) in side.bins.iter().enumerate().filter(|(_, bin)| bin.low != bin.high) {
+                let neighbour = count(at.wrapping_sub(1)).max(count(at + 1));
+                let spike = bin.count.saturating_sub(neighbour);
+                // A smooth law scatters by the root of the count.
+                let chance = SPIKE_ROOTS * f64::from(bin.count).sqrt();
+                out.bin = out.bin.max(bin.count.into());
+                if f64::from(spike) > chance {
+                    out.spike = out.spike.max(spike.into());
+                }
+            }
+        }
+        out
     }
 
     /// The same counts at OTLP's `scale`, or at the finest one this has.

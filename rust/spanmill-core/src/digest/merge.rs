@@ -6,7 +6,7 @@ use super::histogram::LogHistogram;
 use super::key::Transform;
 use super::open::{OpenDigest, Store};
 use super::radix;
-use super::sealed::{Body, Centroids, Digest, word, word_item, word_place};
+use super::sealed::{Body, Centroids, Digest, Forgotten, word, word_item, word_place};
 use super::totals::Totals;
 
 /// Merged answers stay exact up to this many values when every part was.
@@ -20,7 +20,7 @@ pub(super) const EXACT_MERGE_MAX: usize = 4096;
 pub struct Merger {
     transform: Transform,
     totals: Totals,
-    heaviest_bin: u64,
+    forgotten: Forgotten,
     exact_max: usize,
     /// Values of exact parts.
     values: Vec<f64>,
@@ -41,7 +41,7 @@ impl Merger {
         Self {
             transform,
             totals: Totals::new(transform),
-            heaviest_bin: 0,
+            forgotten: Forgotten::default(),
             exact_max: EXACT_MERGE_MAX,
             values: Vec::new(),
             words: Vec::new(),
@@ -73,7 +73,7 @@ impl Merger {
             self.widen();
         }
         self.totals.merge(&part.totals);
-        self.heaviest_bin += part.heaviest_bin;
+        self.forgotten.add(part.forgotten);
         match &part.body {
             Body::Exact(values) => self.values.extend_from_slice(values),
             Body::Centroids(centroids) if part.transform == self.transform => {
@@ -155,7 +155,7 @@ impl Merger {
     fn fold_histogram(&mut self) {
         let Some(histogram) = self.histogram.take() else { return };
         self.binned = 0;
-        self.heaviest_bin += histogram.heaviest();
+        self.forgotten.add(histogram.forgotten());
         let items = histogram.items();
         let count = items.iter().map(|item| item.weight).sum();
         let items = compress(&joined(items), count, 4 * CENTROIDS, MERGED_GAP);
@@ -203,9 +203,8 @@ impl Merger {
         if none && self.values.len() <= self.exact_max {
             return Digest::exact(self.transform, self.totals, self.values);
         }
-        let (transform, totals, heaviest) =
-            (self.transform, self.totals.clone(), self.heaviest_bin);
-        Digest::compressed(transform, totals, heaviest, &self.into_items(CENTROIDS))
+        let (transform, totals, forgotten) = (self.transform, self.totals.clone(), self.forgotten);
+        Digest::compressed(transform, totals, forgotten, &self.into_items(CENTROIDS))
     }
 }
 

@@ -1,12 +1,13 @@
 //! Distributions: the log-key t-digest.
 //!
-//! Values become integer keys on a logarithmic axis ([`key`]); an open bucket
-//! keeps the multiset of keys ([`OpenDigest`]); sealing sorts it once and
-//! compresses it to centroids ([`Digest`]) sized by a scale function
-//! ([`scale`]); quantiles are read off a monotone cubic through the centroids
-//! ([`curve`]). The content of a sealed digest depends on the multiset alone:
-//! not on batches, threads or arrival order. A [`Builder`] instead takes any
-//! number of values in bounded memory, finer than a histogram.
+//! Values become integer keys on a logarithmic axis ([`key`]). An open bucket
+//! keeps their multiset ([`OpenDigest`]); sealing sorts it once and compresses it
+//! ([`compress`]) to centroids ([`Digest`]) sized by a scale function ([`scale`]),
+//! with limits of their own around gaps ([`gaps`]). Quantiles and shares are read off
+//! one monotone cubic ([`curve`]). The content of a sealed digest, and of any merge
+//! ([`Merger`]), depends on the multiset alone: not on batches, threads or arrival
+//! order. A [`Builder`] instead takes any number of values in bounded memory, finer
+//! than a histogram; of it only count, sum and extremes forget the order.
 //!
 //! What it cannot promise: a t-digest has no worst-case rank bound. Inputs
 //! chosen against it can push the error past the stated estimate.

@@ -5,7 +5,7 @@ use super::exponential::ExponentialHistogram;
 use super::histogram::LogHistogram;
 use super::key::{self, Transform};
 use super::radix;
-use super::sealed::Digest;
+use super::sealed::{Digest, Forgotten};
 use super::sum::CHUNK;
 use super::totals::Totals;
 
@@ -136,7 +136,7 @@ impl OpenDigest {
                 let places = sorted(keys);
                 let items = places.iter().map(|&place| Item::tie(radix::key(place), 1));
                 let items = compress(&joined(items), totals.count, CENTROIDS, FINE_GAP);
-                Digest::compressed(transform, totals.clone(), 0, &items)
+                Digest::compressed(transform, totals.clone(), Forgotten::default(), &items)
             }
             Store::Histogram(totals, histogram) => {
                 let ends = (key::of(totals.min), key::of(totals.max));
@@ -144,7 +144,7 @@ impl OpenDigest {
                 let held = |item: Item| Item { key: item.key.clamp(ends.0, ends.1), ..item };
                 let items = joined(histogram.items().into_iter().map(held));
                 let items = compress(&items, totals.count, CENTROIDS, FINE_GAP);
-                Digest::compressed(transform, totals.clone(), histogram.heaviest(), &items)
+                Digest::compressed(transform, totals.clone(), histogram.forgotten(), &items)
             }
         }
     }

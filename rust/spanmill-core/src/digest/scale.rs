@@ -1,7 +1,7 @@
 //! The scale function: how much of the data one centroid may stand for.
 //!
 //! Centroid density over rank q is proportional to
-//! `1/sqrt(q(1-q)) + 0.04/(q(1-q)) + 0.15/(1-q)`: the body of t-digest's k1, a
+//! `1/sqrt(q(1-q)) + 0.03/(q(1-q)) + 0.07/(1-q)`: the body of t-digest's k1, a
 //! light k2 at both ends and an extra share for the upper tail, which is what
 //! latency is read at. Integrated once over `t = log2(q/(1-q))`, where it is
 //! smooth, and inverted into a table, so that sealing calls nothing transcendental.
@@ -31,7 +31,7 @@ fn rank_at(t: f64) -> f64 {
 
 fn density(t: f64) -> f64 {
     let q = rank_at(t);
-    ((q * (1.0 - q)).sqrt() + 0.04 + 0.15 * q) * std::f64::consts::LN_2
+    ((q * (1.0 - q)).sqrt() + 0.03 + 0.07 * q) * std::f64::consts::LN_2
 }
 
 fn tables() -> Tables {

@@ -129,13 +129,29 @@ impl Centroids {
     }
 }
 
+/// How many values of one histogram bin had their ranks forgotten; parts add up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Forgotten {
+    /// Those of the heaviest bin.
+    pub bin: u64,
+    /// Those that a bin had more than either neighbour, beyond chance: a tie among them
+    /// may be anywhere in it.
+    pub spike: u64,
+}
+
+impl Forgotten {
+    pub(super) fn add(&mut self, other: Self) {
+        self.bin = self.bin.saturating_add(other.bin);
+        self.spike = self.spike.saturating_add(other.spike);
+    }
+}
+
 /// The distribution of one series, measure and stretch of event time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Digest {
     pub(super) transform: Transform,
     pub(super) totals: Totals,
-    /// Values of the heaviest histogram bin, whose ranks were forgotten; parts add up.
-    pub(super) heaviest_bin: u64,
+    pub(super) forgotten: Forgotten,
     pub(super) body: Body,
 }
 
@@ -155,18 +171,23 @@ impl Digest {
     /// From values in any order, all of them in `totals`.
     pub(super) fn exact(transform: Transform, totals: Totals, mut values: Vec<f64>) -> Self {
         values.sort_unstable_by(f64::total_cmp);
-        Self { transform, totals, heaviest_bin: 0, body: Body::Exact(values.into()) }
+        Self {
+            transform,
+            totals,
+            forgotten: Forgotten::default(),
+            body: Body::Exact(values.into()),
+        }
     }
 
-    /// From sorted centroids; `heaviest_bin` is 0 where no histogram held the values.
+    /// From sorted centroids.
     pub(super) fn compressed(
         transform: Transform,
         totals: Totals,
-        heaviest_bin: u64,
+        forgotten: Forgotten,
         items: &[Item],
     ) -> Self {
         let body = Body::Centroids(Centroids::from_items(items));
-        Self { transform, totals, heaviest_bin, body }
+        Self { transform, totals, forgotten, body }
     }
 
     /// From another library's centroids.
@@ -229,7 +250,7 @@ impl Digest {
             }
         };
         let items: Vec<Item> = centroids.iter().map(item).collect();
-        Self::compressed(transform, totals, 0, &items)
+        Self::compressed(transform, totals, Forgotten::default(), &items)
     }
 
     /// The axis its keys lie on.
@@ -349,7 +370,7 @@ impl Digest {
             Body::Exact(values) => Shape::Exact(values.clone()),
             Body::Centroids(centroids) => {
                 let ends = (self.transform.key(min), self.transform.key(max));
-                Shape::Curve(Curve::new(centroids.iter(), count, self.heaviest_bin, ends))
+                Shape::Curve(Curve::new(centroids.iter(), count, self.forgotten, ends))
             }
         };
         Some(Reader { transform: self.transform, min, max, shape })
