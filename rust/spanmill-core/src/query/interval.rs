@@ -203,7 +203,9 @@ mod tests {
                 shift.is_clear
             };
             let clear = (0..TRIALS).map(trial).filter(|clear| *clear).count();
-            assert!((1..=60).contains(&clear), "p{q} of {count}: {clear} of {TRIALS}");
+            // What the digest may be off by is added in full, so beyond the exact tier few are.
+            let least = usize::from(count <= 200);
+            assert!((least..=60).contains(&clear), "p{q} of {count}: {clear} of {TRIALS}");
         }
     }
 
