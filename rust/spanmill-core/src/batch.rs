@@ -2,7 +2,7 @@
 
 use crate::budget::{Counts, Tally};
 use crate::clock::SECOND_NS;
-use crate::convention::{Flaw, Reading, Signals, Vocabulary};
+use crate::convention::{Flaw, Meaning, Reading, Signals, Vocabulary};
 use crate::error::Result;
 use crate::ledger::{Accounts, Rejection};
 use crate::series::IdentityCache;
@@ -11,8 +11,8 @@ use crate::value::{ValueCache, ValueId, Values};
 use crate::view::{Grouping, Plan};
 use crate::window::{ByShard, NOT_TAKEN};
 use crate::wire::{
-    Fault, LATE_SCOPE, ResourceSpans, Scope, ScopeSpans, Span, Spans, attributes, resource_spans,
-    wire_error,
+    Fault, LATE_SCOPE, Layout, ResourceSpans, Scope, ScopeSpans, Span, Spans, attributes,
+    resource_spans, wire_error,
 };
 
 /// Series ids from here up stand for identities that this batch saw first.
@@ -52,6 +52,8 @@ pub(crate) struct Batch {
     pub by_shard: ByShard,
     /// Newest event that is not future-dated, Unix nanoseconds.
     pub newest_ns: Option<i64>,
+    /// Where spans had their attributes last.
+    layout: Layout<Meaning>,
     tuple: Vec<ValueId>,
 }
 
@@ -78,6 +80,7 @@ impl Batch {
             groups: plan.groupings().map(|_| Groups::default()).collect(),
             by_shard: ByShard::default(),
             newest_ns: None,
+            layout: Layout::default(),
             tuple: Vec::new(),
         }
     }
@@ -141,7 +144,8 @@ impl Batch {
         let mut reading = self.reading(&mut template, context, u32::MAX, true);
         for message in resource.resources() {
             attributes(message?, |key, value| {
-                context.plan.vocabulary.observe(key, value, &mut reading);
+                let vocabulary = &context.plan.vocabulary;
+                vocabulary.observe(vocabulary.look_up(key), value, &mut reading);
             })?;
         }
         Ok(template)
@@ -172,10 +176,18 @@ impl Batch {
         conventions: u32,
     ) -> std::result::Result<(), Fault> {
         let mut signals = template.clone();
+        // Out of the batch while the rest of it is borrowed.
+        let mut layout = std::mem::take(&mut self.layout);
         let mut reading = self.reading(&mut signals, context, conventions, false);
-        let span = Span::read(message, |key, value| {
-            context.plan.vocabulary.observe(key, value, &mut reading);
-        })?;
+        let vocabulary = &context.plan.vocabulary;
+        let span = Span::read(
+            message,
+            &mut layout,
+            |key| vocabulary.look_up(key),
+            |meaning, value| vocabulary.observe(meaning, value, &mut reading),
+        );
+        self.layout = layout;
+        let span = span?;
         self.take(&span, &mut signals, context);
         Ok(())
     }
