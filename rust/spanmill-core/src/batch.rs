@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 
 use crate::budget::{Counts, Tally};
 use crate::clock::SECOND_NS;
-use crate::convention::{Flaw, Reading, Signals, Vocabulary};
+use crate::convention::{Flaw, Meaning, Reading, Signals, Vocabulary};
 use crate::error::Result;
 use crate::ledger::{Accounts, Rejection};
 use crate::series::{IdentityCache, tuple_hash};
@@ -14,8 +14,8 @@ use crate::view::{Grouping, Plan};
 use crate::wide::Wide;
 use crate::window::{ByShard, NOT_TAKEN};
 use crate::wire::{
-    Fault, LATE_SCOPE, ResourceSpans, Scope, ScopeSpans, Span, Spans, attributes, resource_spans,
-    wire_error,
+    Fault, LATE_SCOPE, Layout, ResourceSpans, Scope, ScopeSpans, Span, Spans, attributes,
+    resource_spans, wire_error,
 };
 
 /// Series ids from here up stand for identities that this batch saw first.
@@ -84,6 +84,8 @@ pub(crate) struct Batch {
     pub by_shard: ByShard,
     /// Newest event that is not future-dated, Unix nanoseconds.
     pub newest_ns: Option<i64>,
+    /// Where spans had their attributes last.
+    layout: Layout<Meaning>,
     tuple: Vec<ValueId>,
 }
 
@@ -112,6 +114,7 @@ impl Batch {
             groups: plan.groupings().map(|_| Groups::default()).collect(),
             by_shard: ByShard::default(),
             newest_ns: None,
+            layout: Layout::default(),
             tuple: Vec::new(),
         }
     }
@@ -186,34 +189,25 @@ impl Batch {
         if let Some(plan) = &context.plan.wide {
             self.wide.open_resource(plan);
         }
-        let mut reading = self.reading(&mut template, context, u32::MAX, true);
+        let mut reading = Reading {
+            signals: &mut template,
+            cache: &mut self.cache,
+            values: context.values,
+            wide: &mut self.wide,
+            wide_plan: context.plan.wide.as_ref(),
+            conventions: u32::MAX,
+            on_resource: true,
+        };
         for message in resource.resources() {
             attributes(message?, |key, value| {
-                context.plan.vocabulary.observe(key, value, &mut reading);
+                let vocabulary = &context.plan.vocabulary;
+                vocabulary.observe(vocabulary.look_up(key), value, &mut reading);
             })?;
         }
         if context.plan.wide.is_some() {
             self.wide.close_resource();
         }
         Ok(template)
-    }
-
-    fn reading<'a>(
-        &'a mut self,
-        signals: &'a mut Signals,
-        context: Context<'a>,
-        conventions: u32,
-        on_resource: bool,
-    ) -> Reading<'a> {
-        Reading {
-            signals,
-            cache: &mut self.cache,
-            values: context.values,
-            wide: &mut self.wide,
-            wide_plan: context.plan.wide.as_ref(),
-            conventions,
-            on_resource,
-        }
     }
 
     #[inline]
@@ -228,10 +222,22 @@ impl Batch {
         if context.plan.wide.is_some() {
             self.wide.open_span();
         }
-        let mut reading = self.reading(&mut signals, context, conventions, false);
-        let span = Span::read(message, |key, value| {
-            context.plan.vocabulary.observe(key, value, &mut reading);
-        })?;
+        let vocabulary = &context.plan.vocabulary;
+        let mut reading = Reading {
+            signals: &mut signals,
+            cache: &mut self.cache,
+            values: context.values,
+            wide: &mut self.wide,
+            wide_plan: context.plan.wide.as_ref(),
+            conventions,
+            on_resource: false,
+        };
+        let span = Span::read(
+            message,
+            &mut self.layout,
+            |key| vocabulary.look_up(key),
+            |meaning, value| vocabulary.observe(meaning, value, &mut reading),
+        )?;
         self.take(&span, &mut signals, context);
         Ok(())
     }

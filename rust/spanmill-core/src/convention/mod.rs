@@ -10,7 +10,7 @@ mod plain_ai;
 mod spanmill;
 mod vocabulary;
 
-pub(crate) use vocabulary::{Flaw, Reading, Signals, Slots, Vocabulary};
+pub(crate) use vocabulary::{Flaw, Meaning, Reading, Signals, Slots, Vocabulary};
 
 use serde_json::{Value as Json, json};
 

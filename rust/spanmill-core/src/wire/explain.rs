@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::layout::Layout;
 use super::trace::{
     Kind, LATE_SCOPE, ResourceSpans, ScopeSpans, Span, Value, attributes, resource_spans,
 };
@@ -47,14 +48,19 @@ fn explain_scope(scope_spans: &ScopeSpans<'_>) -> std::result::Result<Json, Faul
     let (scope, spans) =
         if late { scope_spans.open_in_any_order()? } else { scope_spans.open()? };
     let name = hex(scope.name);
-    let spans =
-        spans.map(|span| explain_span(span?)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let mut layout = Layout::default();
+    let spans = spans
+        .map(|span| explain_span(span?, &mut layout))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
     Ok(json!({ "scope_name_hex": name, "spans": spans }))
 }
 
-fn explain_span(message: &[u8]) -> std::result::Result<Json, Fault> {
+fn explain_span<'a>(
+    message: &'a [u8],
+    layout: &mut Layout<&'a [u8]>,
+) -> std::result::Result<Json, Fault> {
     let mut pairs = Vec::new();
-    let span = Span::read(message, |key, value| pairs.push(pair(key, value)))?;
+    let span = Span::read(message, layout, |key| key, |key, value| pairs.push(pair(key, value)))?;
     Ok(json!({
         "trace_id": hex(span.trace_id), "span_id": hex(span.span_id),
         "parent_span_id": hex(span.parent_span_id), "name": hex(span.name), "kind": span.kind,

@@ -7,12 +7,14 @@
 //! checked once, where it is interned.
 
 mod explain;
+mod layout;
 mod reader;
 mod response;
 mod trace;
 
 pub use explain::explain_traces;
 pub(crate) use explain::wire_error;
+pub(crate) use layout::Layout;
 pub use response::partial_success;
 pub(crate) use trace::{
     Kind, LATE_SCOPE, ResourceSpans, Scope, ScopeSpans, Span, Spans, Value, attributes,

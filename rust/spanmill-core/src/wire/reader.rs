@@ -121,16 +121,22 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    /// Contents of the next field, if it has this tag and tag and length take a byte each.
+    /// Bytes still to be read.
     #[inline(always)]
-    pub(super) fn short_bytes(&mut self, tag: u32) -> Option<&'a [u8]> {
-        let [first, length @ ..0x80, rest @ ..] = self.rest else { return None };
-        if u32::from(*first) != tag {
-            return None;
-        }
-        let (head, rest) = rest.split_at_checked(usize::from(*length))?;
-        self.rest = rest;
-        Some(head)
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Whether a field with this tag, of one byte, comes next.
+    #[inline(always)]
+    pub(super) fn is_at(&self, tag: u32) -> bool {
+        self.rest.first().is_some_and(|first| u32::from(*first) == tag)
+    }
+
+    /// Pass over bytes that were read another way; no more than there are.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
 
     /// Pass over the field that `tag` announced.

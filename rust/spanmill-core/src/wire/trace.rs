@@ -4,6 +4,7 @@
 //! `common/v1/common.proto` (field numbers are the contract).
 
 use super::Fault;
+use super::layout::Layout;
 use super::reader::{BYTES, END, FIXED64, Reader, VARINT, tag};
 
 /// Status code `ERROR` of a span.
@@ -210,21 +211,36 @@ const AT_STATUS_CODE: u32 = tag(3, VARINT);
 
 impl<'a> Span<'a> {
     /// Read one span, handing each attribute on as it comes.
+    ///
+    /// `look_up` says what a key means; `layout` saves asking where the span
+    /// before had the same key in the same place.
     #[inline]
-    pub(crate) fn read(
+    pub(crate) fn read<T: Copy>(
         message: &'a [u8],
-        mut attribute: impl FnMut(&'a [u8], Value<'a>),
+        layout: &mut Layout<T>,
+        mut look_up: impl FnMut(&'a [u8]) -> T,
+        mut attribute: impl FnMut(T, Value<'a>),
     ) -> Result<Self, Fault> {
         let mut span = Self::default();
         let mut reader = Reader::new(message, 3);
+        let mut place = 0;
         loop {
-            // Most fields are attributes, and most attributes are short.
-            while let Some(pair) = reader.short_bytes(AT_ATTRIBUTE) {
-                key_value(pair, 4, &mut attribute)?;
+            while reader.is_at(AT_ATTRIBUTE) {
+                match layout.expected(place, &mut reader) {
+                    Some((meaning, value)) => attribute(meaning, value),
+                    None => {
+                        reader.advance(1);
+                        key_value(reader.bytes()?, 4, &mut |key, value| {
+                            let meaning = look_up(key);
+                            layout.learn(place, key, meaning);
+                            attribute(meaning, value);
+                        })?;
+                    }
+                }
+                place += 1;
             }
             match reader.tag()? {
                 END => break,
-                AT_ATTRIBUTE => key_value(reader.bytes()?, 4, &mut attribute)?,
                 AT_START => span.start_ns = reader.fixed64()?,
                 AT_END => span.end_ns = reader.fixed64()?,
                 AT_TRACE_ID => span.trace_id = reader.bytes()?,
@@ -319,7 +335,13 @@ fn usual_layout(message: &[u8]) -> Option<(&[u8], Value<'_>)> {
     if value.len() != usize::from(*length) {
         return None;
     }
-    let value = match value {
+    Some((key, usual_value(value)?))
+}
+
+/// An `AnyValue` of one field with a length of one byte.
+#[inline(always)]
+pub(super) fn usual_value(message: &[u8]) -> Option<Value<'_>> {
+    Some(match message {
         [0x0a, length, text @ ..] if usize::from(*length) == text.len() => {
             Value::text(Kind::String, text)
         }
@@ -327,8 +349,7 @@ fn usual_layout(message: &[u8]) -> Option<(&[u8], Value<'_>)> {
         [0x10, flag @ (0 | 1)] => Value::scalar(Kind::Bool, u64::from(*flag)),
         [0x21, bits @ ..] => Value::scalar(Kind::Double, u64::from_le_bytes(bits.try_into().ok()?)),
         _ => return None,
-    };
-    Some((key, value))
+    })
 }
 
 /// A varint of up to three bytes that fills `digits`.
