@@ -241,6 +241,10 @@ impl<'a> Span<'a> {
             }
             match reader.tag()? {
                 END => break,
+                // A tag in more bytes than it needs.
+                AT_ATTRIBUTE => key_value(reader.bytes()?, 4, &mut |key, value| {
+                    attribute(look_up(key), value);
+                })?,
                 AT_START => span.start_ns = reader.fixed64()?,
                 AT_END => span.end_ns = reader.fixed64()?,
                 AT_TRACE_ID => span.trace_id = reader.bytes()?,
