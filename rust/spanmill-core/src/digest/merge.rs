@@ -6,7 +6,7 @@ use super::histogram::LogHistogram;
 use super::key::Transform;
 use super::open::{OpenDigest, Store};
 use super::radix;
-use super::sealed::{Body, Centroids, Digest, Forgotten, word, word_item, word_place};
+use super::sealed::{Body, Centroids, Digest, Forgotten, join_words, word, word_item, word_place};
 use super::totals::Totals;
 
 /// Merged answers stay exact up to this many values when every part was.
@@ -169,7 +169,11 @@ impl Merger {
             None => {
                 radix::sort(&mut words, &mut Vec::new(), word_place);
                 radix::settle_runs(&mut words, word_place);
-                merged(joined(words.into_iter().map(word_item)), large, totals.count)
+                if large.is_empty() && join_words(&mut words) {
+                    compress(&words, totals.count, CENTROIDS, MERGED_GAP)
+                } else {
+                    merged(words.into_iter().map(word_item).collect(), large, totals.count)
+                }
             }
         };
         Digest::compressed(transform, totals, forgotten, &items)
@@ -182,10 +186,7 @@ fn widened(item: Item) -> Item {
 }
 
 fn merged(mut items: Vec<Item>, large: Vec<Item>, count: u64) -> Vec<Item> {
-    if !large.is_empty() {
-        items.extend(large);
-        items.sort_unstable();
-        items = joined(items);
-    }
-    compress(&items, count, CENTROIDS, MERGED_GAP)
+    items.extend(large);
+    items.sort_unstable();
+    compress(&joined(items), count, CENTROIDS, MERGED_GAP)
 }
