@@ -164,7 +164,7 @@ impl Merger {
         let Self { transform, totals, forgotten, values, mut words, large, .. } = self;
         words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
         let ends = (transform.key(totals.min), transform.key(totals.max));
-        let items = match grid::gather(&words, ends, totals.count) {
+        let items = match grid::gather(&words, ends, totals.count, CENTROIDS) {
             Some(items) => merged(items, large, totals.count),
             None => {
                 radix::sort(&mut words, &mut Vec::new(), word_place);
