@@ -1,6 +1,7 @@
 //! Sorted weighted keys to centroids, in one pass.
 
-use super::{gaps, scale};
+use super::gaps::Watch;
+use super::scale;
 
 /// Centroids a sealed digest may hold: 1,600 B at 8 B each.
 pub const CENTROIDS: usize = 200;
@@ -59,6 +60,12 @@ impl Item {
         Self { key, spread: 0, weight }
     }
 
+    /// The weight as a signed number, which the processor turns into f64 at once.
+    #[inline]
+    fn weight(self) -> i64 {
+        self.weight.cast_signed()
+    }
+
     /// Whether all values have exactly this key.
     #[inline]
     pub(super) fn is_pure(self) -> bool {
@@ -76,6 +83,18 @@ impl Item {
             weight,
         };
         (part(start, cut, weight), part(start + cut, 2 * self.spread - cut, self.weight - weight))
+    }
+}
+
+/// Something sorted that a walk reads as items.
+pub(super) trait Source: Copy {
+    fn item(self) -> Item;
+}
+
+impl Source for Item {
+    #[inline]
+    fn item(self) -> Item {
+        self
     }
 }
 
@@ -121,14 +140,14 @@ impl Cluster {
         self.last = item.key;
         self.weight += item.weight;
         self.offset_sum +=
-            (i64::from(item.key) - i64::from(self.first)) as f64 * item.weight as f64;
+            (i64::from(item.key) - i64::from(self.first)) as f64 * item.weight() as f64;
     }
 
     fn finish(self) -> Item {
         if self.pure && self.first == self.last {
             return Item::tie(self.first, self.weight);
         }
-        let mean = (self.offset_sum / self.weight as f64 + 0.5) as i64;
+        let mean = (self.offset_sum / self.weight.cast_signed() as f64 + 0.5) as i64;
         Item::mean((i64::from(self.first) + mean) as i32, self.weight)
     }
 }
@@ -139,9 +158,14 @@ impl Cluster {
 /// A tie wider than its centroid may be stays whole and alone, so a constant
 /// repeated a million times is one exact centroid. So do the values on either side
 /// of a gap.
-pub(super) fn compress(items: &[Item], count: u64, clusters: usize, gap_slots: f64) -> Vec<Item> {
-    if items.len() <= clusters && items.iter().all(|item| item.spread <= 0) {
-        return items.to_vec();
+pub(super) fn compress<T: Source>(
+    items: &[T],
+    count: u64,
+    clusters: usize,
+    gap_slots: f64,
+) -> Vec<Item> {
+    if items.is_empty() || items.len() <= clusters && items.iter().all(|it| it.item().spread <= 0) {
+        return items.iter().map(|it| it.item()).collect();
     }
     let full: Vec<f64> = scale::limits(count, clusters).collect();
     let mut best: Option<(f64, Vec<Item>)> = None;
@@ -171,7 +195,7 @@ struct Fit {
 /// At most as many centroids as there are `full` limits, with ties over `share` alone.
 ///
 /// `None` where ties and gaps leave too few for the rest.
-fn fit(items: &[Item], full: &[f64], share: f64, gap_slots: f64) -> Option<Fit> {
+fn fit<T: Source>(items: &[T], full: &[f64], share: f64, gap_slots: f64) -> Option<Fit> {
     let clusters = full.len();
     let count = full[clusters - 1] as u64;
     let mut slots = clusters;
@@ -184,18 +208,26 @@ fn fit(items: &[Item], full: &[f64], share: f64, gap_slots: f64) -> Option<Fit> 
             true => full.to_vec(),
             false => scale::limits(count, slots).collect(),
         };
-        let limits = gaps::around(items, plain, gap_slots);
-        let mut many = limits.len();
-        if many <= clusters {
-            let mut pass = Pass::new(&limits, share, out);
-            pass.walk(items);
-            let Pass { loners, widest_tie, .. } = pass;
-            out = pass.out;
-            many = out.len();
+        let watch = Watch::new(gap_slots, items[0].item().key);
+        let mut pass = Pass::new(&plain, share, Some(watch), out);
+        pass.walk(items);
+        let gaps = pass.watch.take().and_then(|watch| watch.work_into(&plain));
+        let Pass { mut loners, mut widest_tie, .. } = pass;
+        out = pass.out;
+        let mut many = out.len();
+        if let Some(limits) = gaps {
+            many = limits.len();
             if many <= clusters {
-                let widest_tie = widest_tie * clusters as f64 / slots as f64;
-                return Some(Fit { out, loners, widest_tie });
+                let mut pass = Pass::new(&limits, share, None, out);
+                pass.walk(items);
+                (loners, widest_tie) = (pass.loners, pass.widest_tie);
+                out = pass.out;
+                many = out.len();
             }
+        }
+        if many <= clusters {
+            let widest_tie = widest_tie * clusters as f64 / slots as f64;
+            return Some(Fit { out, loners, widest_tie });
         }
         // As many slots less as there are centroids too many.
         slots -= (many - clusters).min(slots);
@@ -205,12 +237,14 @@ fn fit(items: &[Item], full: &[f64], share: f64, gap_slots: f64) -> Option<Fit> 
 
 /// What always fits: with slots for half the centroids, and ties alone that are wider
 /// than one, there are at most two a slot.
-fn coarse(items: &[Item], count: u64, clusters: usize) -> Vec<Item> {
+fn coarse<T: Source>(items: &[T], count: u64, clusters: usize) -> Vec<Item> {
     let limits: Vec<f64> = match clusters / 2 {
         slots if slots > SLOTS_MIN => scale::limits(count, slots - 1).collect(),
         _ => vec![count as f64],
     };
-    Pass::new(&limits, 1.0, Vec::new()).run(items)
+    let mut pass = Pass::new(&limits, 1.0, None, Vec::new());
+    pass.walk(items);
+    pass.out
 }
 
 /// How much wider than its slot the widest centroid is that is not a tie.
@@ -234,20 +268,32 @@ fn looseness(out: &[Item], limits: &[f64]) -> f64 {
 /// Compress sorted and [`joined`] `items` to about as many centroids as there are `limits`.
 ///
 /// For working centroids, which need not be as many as promised.
-pub(super) fn condense(items: &[Item], limits: Vec<f64>, out: Vec<Item>) -> Vec<Item> {
-    let limits = gaps::around(items, limits, MERGED_GAP);
-    Pass::new(&limits, WORKING_SHARE, out).run(items)
+pub(super) fn condense(items: &[Item], limits: &[f64], out: Vec<Item>) -> Vec<Item> {
+    let Some(first) = items.first() else { return out };
+    let watch = Watch::new(MERGED_GAP, first.key);
+    let mut pass = Pass::new(limits, WORKING_SHARE, Some(watch), out);
+    pass.walk(items);
+    match pass.watch.take().and_then(|watch| watch.work_into(limits)) {
+        None => pass.out,
+        Some(limits) => {
+            let mut again = Pass::new(&limits, WORKING_SHARE, None, pass.out);
+            again.walk(items);
+            again.out
+        }
+    }
 }
 
 /// One walk over the items: ranks rise, a slot at a time.
 struct Pass<'a> {
     limits: &'a [f64],
     alone_share: f64,
+    watch: Option<Watch>,
     slot: usize,
     /// Rank at which the slot ends, and how many values it is for.
     end: f64,
     width: f64,
     before: f64,
+    last: Item,
     /// Ties that stayed alone.
     loners: usize,
     /// Slots' worth of values in the widest tie that did not.
@@ -257,16 +303,18 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(limits: &'a [f64], alone_share: f64, mut out: Vec<Item>) -> Self {
+    fn new(limits: &'a [f64], alone_share: f64, watch: Option<Watch>, mut out: Vec<Item>) -> Self {
         out.clear();
         let end = limits[0];
         Self {
             limits,
             alone_share,
+            watch,
             slot: 0,
             end,
             width: end,
             before: 0.0,
+            last: Item::tie(i32::MAX, 0),
             loners: 0,
             widest_tie: 0.0,
             open: None,
@@ -274,36 +322,50 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn run(mut self, items: &[Item]) -> Vec<Item> {
-        self.walk(items);
-        self.out
-    }
-
-    fn walk(&mut self, items: &[Item]) {
+    fn walk<T: Source>(&mut self, items: &[T]) {
         let mut rest = items;
-        while let Some((&item, others)) = rest.split_first() {
+        while let Some((item, others)) = rest.split_first() {
+            let item = item.item();
+            self.look(item);
             if item.spread > 0 {
                 self.push_spread(item);
             } else {
                 self.push(item);
             }
+            self.last = item;
             rest = self.absorb_run(others);
         }
         self.close();
+    }
+
+    /// Whether a gap lies before `item`.
+    #[inline]
+    fn look(&mut self, item: Item) {
+        if let Some(watch) = &mut self.watch
+            && i64::from(item.key) - i64::from(self.last.key) > watch.suspect()
+        {
+            watch.inspect(self.last, item, self.before);
+        }
     }
 
     /// Let the items that belong to the open centroid join it; returns those that do not.
     ///
     /// What most items take, so it keeps to local variables.
     #[inline]
-    fn absorb_run<'b>(&mut self, items: &'b [Item]) -> &'b [Item] {
-        let Some(cluster) = &mut self.open else { return items };
-        let (mut open, mut before, mut end) = (*cluster, self.before, items.len());
-        let alone = self.alone_share * self.width;
-        for (at, &item) in items.iter().enumerate() {
-            let weight = item.weight as f64;
+    fn absorb_run<'b, T: Source>(&mut self, items: &'b [T]) -> &'b [T] {
+        let Some(cluster) = self.open else { return items };
+        let (mut open, mut before, mut last) = (cluster, self.before, self.last);
+        let (slot_end, alone) = (self.end, self.alone_share * self.width);
+        let suspect = self.watch.as_ref().map_or(i64::MAX, Watch::suspect);
+        let mut end = items.len();
+        for (at, item) in items.iter().enumerate() {
+            let item = item.item();
+            let weight = item.weight() as f64;
             let is_tie = item.weight > 1 && item.is_pure();
-            if before + 0.5 * weight > self.end || item.spread > 0 || is_tie && weight > alone {
+            let stays = before + 0.5 * weight <= slot_end
+                && item.spread <= 0
+                && i64::from(item.key) - i64::from(last.key) <= suspect;
+            if !stays || is_tie && weight > alone {
                 end = at;
                 break;
             }
@@ -312,8 +374,9 @@ impl<'a> Pass<'a> {
             }
             before += weight;
             open.absorb(item);
+            last = item;
         }
-        (*cluster, self.before) = (open, before);
+        (self.open, self.before, self.last) = (Some(open), before, last);
         &items[end..]
     }
 
@@ -335,12 +398,12 @@ impl<'a> Pass<'a> {
 
     #[inline]
     fn push(&mut self, item: Item) {
-        let weight = item.weight as f64;
+        let weight = item.weight() as f64;
         let middle = self.before + weight * 0.5;
-        self.before += weight;
         if middle > self.end {
             self.advance(middle);
         }
+        self.before += weight;
         if item.weight > 1 && item.is_pure() {
             let share = weight / self.width;
             if share > self.alone_share {
@@ -368,11 +431,16 @@ impl<'a> Pass<'a> {
             self.close();
             self.end = self.limits[self.slot];
             self.width = self.end - self.limits[self.slot - 1];
+            if let Some(watch) = &mut self.watch {
+                let middle = self.before - 0.5 * self.last.weight() as f64;
+                watch.enter(self.width, (middle, f64::from(self.last.key)));
+            }
         }
     }
 
+    #[inline]
     fn close(&mut self) {
-        self.out.extend(self.open.take().map(|cluster| cluster.finish()));
+        self.out.extend(self.open.take().map(Cluster::finish));
     }
 }
 

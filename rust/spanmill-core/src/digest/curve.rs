@@ -9,6 +9,7 @@
 //! piecewise cubic interpolants" (1984).
 
 use super::compress::Item;
+use super::key::floor;
 use super::sealed::Forgotten;
 
 /// Share of the local centroid's weight that a quantile may be off by, on top of the
@@ -27,6 +28,8 @@ const NEAR: usize = 2;
 /// across it is off by a quarter of them at most.
 const BIN_SHARE: f64 = 0.25;
 
+/// Parts of the count that a search starts from.
+const CELLS: usize = 128;
 /// Steps of bisection that narrow any segment to one f64.
 const HALVINGS_MAX: usize = 80;
 
@@ -51,6 +54,8 @@ struct Extent {
     end: f64,
     /// Weight that a rank here may be off by.
     error: f64,
+    /// Its first knot.
+    knot: usize,
 }
 
 /// Rank to place over one digest, and back.
@@ -61,8 +66,12 @@ pub(super) struct Curve {
     ranks: Vec<f64>,
     /// Places on the axis, never falling.
     places: Vec<f64>,
+    /// First knot from each [`CELLS`]th of the count on: where to search.
+    cells: Vec<u32>,
     /// One less than knots.
     segments: Vec<Segment>,
+    /// Weight that a rank in a segment may be off by.
+    errors: Vec<f64>,
     extents: Vec<Extent>,
 }
 
@@ -92,6 +101,8 @@ impl Curve {
             ranks: Vec::with_capacity(items.len() * 3 / 2 + 2),
             places: Vec::with_capacity(items.len() * 3 / 2 + 2),
             segments: Vec::with_capacity(items.len() * 3 / 2 + 2),
+            cells: Vec::new(),
+            errors: Vec::new(),
             extents: Vec::with_capacity(items.len()),
         };
         let last = items.len() - 1;
@@ -106,6 +117,7 @@ impl Curve {
                 curve.knot(before, f64::from(high));
             }
         }
+        curve.set_cells();
         curve.spread_errors();
         curve.set_slopes();
         curve
@@ -123,6 +135,7 @@ impl Curve {
 
     fn add(&mut self, item: Item, before: f64) {
         let (weight, place) = (item.weight as f64, f64::from(item.key));
+        let knot = self.ranks.len();
         if item.is_pure() {
             self.knot(before, place - HALF);
             self.knot(before + weight, place + HALF);
@@ -134,16 +147,36 @@ impl Curve {
         }
         let loose = (weight * ERROR_SHARE + weight.sqrt()).min(weight);
         let error = if item.is_pure() { 0.0 } else { loose };
-        self.extents.push(Extent { key: item.key, end: before + weight, error });
+        self.extents.push(Extent { key: item.key, end: before + weight, error, knot });
     }
 
     /// A tie is known exactly, but its neighbours may hold values of its far side.
     fn spread_errors(&mut self) {
         let own: Vec<f64> = self.extents.iter().map(|extent| extent.error).collect();
-        for (at, extent) in self.extents.iter_mut().enumerate() {
+        self.errors = vec![1.0; self.segments.len()];
+        for (at, extent) in self.extents.iter().enumerate() {
             let near = &own[at.saturating_sub(NEAR)..(at + NEAR + 1).min(own.len())];
-            extent.error = near.iter().copied().fold(1.0, f64::max);
+            let loosest = near.iter().copied().fold(1.0, f64::max);
+            // From the knot before a centroid's own to the one after.
+            let next = self.extents.get(at + 1).map_or(self.errors.len(), |next| next.knot);
+            let end = next.min(self.errors.len());
+            for error in &mut self.errors[extent.knot.saturating_sub(1)..end] {
+                *error = error.max(loosest);
+            }
         }
+    }
+
+    fn set_cells(&mut self) {
+        let mut knot = 0;
+        self.cells = (0..=CELLS)
+            .map(|cell| {
+                let start = cell as f64 / CELLS as f64 * self.count;
+                while knot < self.ranks.len() && self.ranks[knot] < start {
+                    knot += 1;
+                }
+                knot as u32
+            })
+            .collect();
     }
 
     fn set_slopes(&mut self) {
@@ -169,17 +202,21 @@ impl Curve {
     /// Place at share `q` of the count, and the estimated rank error as a share.
     pub(super) fn at(&self, q: f64) -> (Place, f64) {
         let rank = q * self.count;
-        let right = self.ranks.partition_point(|&knot| knot < rank);
+        let cell = ((q * CELLS as f64) as usize).min(CELLS - 1);
+        // One knot to spare: q and the rank are rounded apart.
+        let first = (self.cells[cell] as usize).saturating_sub(1);
+        let end = (self.cells[cell + 1] as usize + 1).min(self.ranks.len());
+        let right = first + self.ranks[first..end].partition_point(|&knot| knot < rank);
         let left = right.saturating_sub(1).min(self.segments.len() - 1);
         let place = match self.segments[left] {
             Segment::Flat(key) => (key, 0.0),
             Segment::Cubic(..) => {
                 let start = self.places[left];
-                let base = start.floor();
+                let base = floor(start);
                 (base as i32, start - base + self.rise(left, rank))
             }
         };
-        (place, self.rank_error(rank))
+        (place, self.rank_error(rank, left))
     }
 
     /// How far the curve rises from the left knot of a cubic segment to `rank`.
@@ -200,8 +237,8 @@ impl Curve {
         (s * (a + s * (c2 + s * c3))).clamp(0.0, whole)
     }
 
-    fn rank_error(&self, rank: f64) -> f64 {
-        let loosest = self.extents[self.holder(rank)].error;
+    fn rank_error(&self, rank: f64, segment: usize) -> f64 {
+        let loosest = self.errors[segment];
         let tail = rank.min(self.count - rank).max(0.0);
         // Beyond the rank there are no more values than the tail to be wrong about.
         let even = (self.forgotten.bin as f64 * BIN_SHARE).min(tail * 0.5);

@@ -36,7 +36,7 @@ struct Gap {
 }
 
 /// A rank and its key some slots back, and one about half as far.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Anchor {
     older: (f64, f64),
     newer: (f64, f64),
@@ -61,30 +61,85 @@ impl Anchor {
     }
 }
 
-/// Limits as given, with those of the gaps in sorted `items` worked in.
-///
-/// A stretch is a gap if at least `slots` slots' worth of values are missing there, at the
-/// density before it.
-pub(super) fn around(items: &[Item], mut limits: Vec<f64>, slots: f64) -> Vec<f64> {
-    let mut gaps = find(items, &limits, slots);
-    if gaps.is_empty() {
-        return limits;
+/// Looks for gaps along a walk over sorted items, slot by slot.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Slots' worth of values that must be missing.
+    slots: f64,
+    anchors: [Anchor; 2],
+    /// Width of the slot, in values, and the keys that as many values take.
+    slot: f64,
+    spacing: f64,
+    /// Keys between two items that may be a gap.
+    suspect: i64,
+    gaps: Vec<Gap>,
+}
+
+impl Watch {
+    /// One that begins at the first key. A stretch is a gap if at least `slots` slots'
+    /// worth of values are missing there, at the density before it.
+    pub(super) fn new(slots: f64, first: i32) -> Self {
+        let start = (0.0, f64::from(first));
+        let anchors = [Anchor { older: start, newer: start }; 2];
+        let spacing = f64::INFINITY;
+        Self { slots, anchors, slot: 0.0, spacing, suspect: i64::MAX, gaps: Vec::new() }
     }
-    gaps.sort_by(|a, b| b.missing.total_cmp(&a.missing).then(a.rank.total_cmp(&b.rank)));
-    let growing = (limits.len() / SLOTS_A_GAP).max(1);
-    gaps.truncate((limits.len() / SLOTS_AN_EDGE).max(1));
-    let count = limits[limits.len() - 1];
-    for (at, gap) in gaps.iter().enumerate() {
-        let distances = if at < growing { distances(gap.slot) } else { vec![1.0] };
-        let reach = distances.last().copied().unwrap_or(0.0);
-        limits.retain(|limit| *limit == count || (limit - gap.rank).abs() >= reach);
-        limits.push(gap.rank);
-        limits.extend(distances.iter().flat_map(|d| [gap.rank - d, gap.rank + d]));
+
+    /// A slot of this width begins after a last item in the middle of which `here` is.
+    #[inline]
+    pub(super) fn enter(&mut self, slot: f64, here: (f64, f64)) {
+        self.suspect = i64::MAX;
+        if slot >= SLOT_MIN {
+            let [near, far] = &mut self.anchors;
+            let spacing = near.spacing(here, slot, SPANS[0] * slot);
+            self.spacing = spacing.max(far.spacing(here, slot, SPANS[1] * slot));
+            self.suspect = (self.slots.max(MISSING_MIN / slot) * self.spacing) as i64;
+            self.slot = slot;
+        }
     }
-    limits.sort_unstable_by(f64::total_cmp);
-    limits.dedup();
-    limits.retain(|limit| (1.0..=count).contains(limit));
-    limits
+
+    /// Keys from one item to the next that are worth a look.
+    #[inline]
+    pub(super) fn suspect(&self) -> i64 {
+        self.suspect
+    }
+
+    /// Look at a suspect stretch, with `before` values before it.
+    #[cold]
+    pub(super) fn inspect(&mut self, last: Item, item: Item, before: f64) {
+        let empty = f64::from(item.key) - f64::from(last.key);
+        let step = is_tie(last, self.slot) && is_tie(item, self.slot);
+        let extent = extent(last).max(extent(item));
+        if !step && empty * self.slot > EXTENTS * extent * self.spacing {
+            let missing = empty / self.spacing.max(1.0);
+            self.gaps.push(Gap { rank: before, slot: self.slot, missing });
+            self.anchors.iter_mut().for_each(|anchor| anchor.skip(empty));
+        }
+    }
+
+    /// Limits as given, with those of the gaps worked in; `None` where there are none.
+    pub(super) fn work_into(mut self, limits: &[f64]) -> Option<Vec<f64>> {
+        if self.gaps.is_empty() {
+            return None;
+        }
+        let by_size = |a: &Gap, b: &Gap| b.missing.total_cmp(&a.missing);
+        self.gaps.sort_by(|a, b| by_size(a, b).then(a.rank.total_cmp(&b.rank)));
+        self.gaps.truncate((limits.len() / SLOTS_AN_EDGE).max(1));
+        let growing = (limits.len() / SLOTS_A_GAP).max(1);
+        let count = limits[limits.len() - 1];
+        let mut limits = limits.to_vec();
+        for (at, gap) in self.gaps.iter().enumerate() {
+            let distances = if at < growing { distances(gap.slot) } else { vec![1.0] };
+            let reach = distances.last().copied().unwrap_or(0.0);
+            limits.retain(|limit| *limit == count || (limit - gap.rank).abs() >= reach);
+            limits.push(gap.rank);
+            limits.extend(distances.iter().flat_map(|d| [gap.rank - d, gap.rank + d]));
+        }
+        limits.sort_unstable_by(f64::total_cmp);
+        limits.dedup();
+        limits.retain(|limit| (1.0..=count).contains(limit));
+        Some(limits)
+    }
 }
 
 /// How far from a gap limits stand: 1, then ever further, until they are a slot apart.
@@ -99,49 +154,6 @@ fn distances(slot: f64) -> Vec<f64> {
         distance = next;
         out.push(distance);
     }
-}
-
-fn find(items: &[Item], limits: &[f64], slots: f64) -> Vec<Gap> {
-    let mut gaps = Vec::new();
-    let mut ranks = limits.iter().copied();
-    let (mut low, mut high) = (0.0, 0.0);
-    let mut before = 0.0;
-    let mut last = items.first().copied().unwrap_or(Item::tie(0, 0));
-    let start = (0.0, f64::from(last.key));
-    let mut anchors = [Anchor { older: start, newer: start }; 2];
-    // Keys between two items that may be a gap, and those a slot's worth of values takes.
-    let (mut suspect, mut spacing) = (i64::MAX, f64::INFINITY);
-    for &item in items {
-        let weight = item.weight as f64;
-        let here = before + 0.5 * weight;
-        if here > high {
-            while here > high {
-                (low, high) = (high, ranks.next().unwrap_or(f64::INFINITY));
-            }
-            let slot = high - low;
-            suspect = i64::MAX;
-            if slot >= SLOT_MIN {
-                let here = (before - 0.5 * last.weight as f64, f64::from(last.key));
-                let [near, far] = &mut anchors;
-                spacing = near.spacing(here, slot, SPANS[0] * slot);
-                spacing = spacing.max(far.spacing(here, slot, SPANS[1] * slot));
-                suspect = (slots.max(MISSING_MIN / slot) * spacing) as i64;
-            }
-        }
-        let empty = i64::from(item.key) - i64::from(last.key);
-        if empty > suspect {
-            let (slot, empty) = (high - low, empty as f64);
-            let step = is_tie(last, slot) && is_tie(item, slot);
-            let extent = extent(last).max(extent(item));
-            if !step && empty * slot > EXTENTS * extent * spacing {
-                gaps.push(Gap { rank: before, slot, missing: empty / spacing.max(1.0) });
-                anchors.iter_mut().for_each(|anchor| anchor.skip(empty));
-            }
-        }
-        before += weight;
-        last = item;
-    }
-    gaps
 }
 
 /// Values over which an item spreads; a tie does not.

@@ -95,6 +95,13 @@ fn exp2_fraction(x: f64) -> f64 {
     EXP2_TABLE[slice] + EXP2_TABLE[slice] * rest
 }
 
+/// The floor of |x| < 2^62, without the library call that it takes below SSE 4.1.
+#[inline]
+pub(super) fn floor(x: f64) -> f64 {
+    let whole = x as i64 as f64;
+    if whole > x { whole - 1.0 } else { whole }
+}
+
 /// `2^n` for a normal result.
 #[inline]
 fn power_of_two(n: i32) -> f64 {
@@ -104,8 +111,8 @@ fn power_of_two(n: i32) -> f64 {
 /// `2^x` for |x| <= 1000, within 3e-16 relative.
 #[inline]
 pub(crate) fn exp2(x: f64) -> f64 {
-    let floor = x.floor();
-    power_of_two(floor as i32) * exp2_fraction(x - floor)
+    let whole = floor(x);
+    power_of_two(whole as i32) * exp2_fraction(x - whole)
 }
 
 /// Whether `x` has a key: finite and, unless zero, 2^-64 <= |x| < 2^64.
@@ -169,7 +176,7 @@ impl Transform {
     /// What lies outside ±f64 comes back as its nearest end.
     #[inline]
     pub(super) fn value(self, key: i32, part: f64) -> f64 {
-        let whole = part.floor();
+        let whole = floor(part);
         let (key, part) = (key.saturating_add(whole as i32), part - whole);
         if key >= 0 { self.magnitude(key, part) } else { -self.magnitude(-key, -part) }
     }

@@ -6,7 +6,7 @@ use super::histogram::LogHistogram;
 use super::key::Transform;
 use super::open::{OpenDigest, Store};
 use super::radix;
-use super::sealed::{Body, Centroids, Digest, Forgotten, word, word_item, word_place};
+use super::sealed::{Body, Centroids, Digest, Forgotten, join_words, word, word_item, word_place};
 use super::totals::Totals;
 
 /// Merged answers stay exact up to this many values when every part was.
@@ -179,20 +179,15 @@ impl Merger {
         let Self { transform, totals, values, mut words, large, .. } = self;
         words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
         let ends = (transform.key(totals.min), transform.key(totals.max));
-        let mut items = match grid::gather(&words, ends, totals.count) {
-            Some(items) => items,
-            None => {
-                radix::sort(&mut words, &mut Vec::new(), word_place);
-                radix::settle_runs(&mut words, word_place);
-                joined(words.into_iter().map(word_item))
-            }
-        };
-        if !large.is_empty() {
-            items.extend(large);
-            items.sort_unstable();
-            items = joined(items);
+        if let Some(items) = grid::gather(&words, ends, totals.count, clusters) {
+            return merged(items, large, totals.count, clusters);
         }
-        compress(&items, totals.count, clusters, MERGED_GAP)
+        radix::sort(&mut words, &mut Vec::new(), word_place);
+        radix::settle_runs(&mut words, word_place);
+        if large.is_empty() && join_words(&mut words) {
+            return compress(&words, totals.count, clusters, MERGED_GAP);
+        }
+        merged(words.into_iter().map(word_item).collect(), large, totals.count, clusters)
     }
 
     /// The digest of everything taken in.
@@ -211,4 +206,10 @@ impl Merger {
 /// A centroid of the standard axis on the wide one.
 fn widened(item: Item) -> Item {
     Item { key: Transform::Wide.key(Transform::Standard.value(item.key, 0.0)), ..item }
+}
+
+fn merged(mut items: Vec<Item>, large: Vec<Item>, count: u64, clusters: usize) -> Vec<Item> {
+    items.extend(large);
+    items.sort_unstable();
+    compress(&joined(items), count, clusters, MERGED_GAP)
 }

@@ -1,10 +1,10 @@
 //! Distributions: the log-key t-digest.
 //!
-//! Values become integer keys on a logarithmic axis ([`key`]). An open bucket
+//! Values become integer keys on a logarithmic axis (`key`). An open bucket
 //! keeps their multiset ([`OpenDigest`]); sealing sorts it once and compresses it
-//! ([`compress`]) to centroids ([`Digest`]) sized by a scale function ([`scale`]),
-//! with limits of their own around gaps ([`gaps`]). Quantiles and shares are read off
-//! one monotone cubic ([`curve`]). The content of a sealed digest, and of any merge
+//! (`compress`) to centroids ([`Digest`]) sized by a scale function (`scale`),
+//! with limits of their own around gaps (`gaps`). Quantiles and shares are read off
+//! one monotone cubic (`curve`). The content of a sealed digest, and of any merge
 //! ([`Merger`]), depends on the multiset alone: not on batches, threads or arrival
 //! order. A [`Builder`] instead takes any number of values in bounded memory, finer
 //! than a histogram; of it only count, sum and extremes forget the order.

@@ -1,6 +1,6 @@
 //! A sealed digest: immutable, shared, mergeable.
 
-use super::compress::Item;
+use super::compress::{Item, Source};
 use super::curve::{Curve, Place};
 use super::error::DigestError;
 use super::key::Transform;
@@ -88,6 +88,30 @@ pub(super) fn word_item(word: u64) -> Item {
     let weight = word & WORD_WEIGHT_MAX;
     let key = word_key(word);
     if word & PURE == 0 { Item::mean(key, weight) } else { Item::tie(key, weight) }
+}
+
+/// A word is read as its item.
+impl Source for u64 {
+    #[inline]
+    fn item(self) -> Item {
+        word_item(self)
+    }
+}
+
+/// Join sorted words that are one tie; `false` where the weight of one does not fit a word.
+pub(super) fn join_words(words: &mut Vec<u64>) -> bool {
+    let mut fits = true;
+    words.dedup_by(|word, kept| {
+        let tie = word_place(*word) == word_place(*kept) && *word & *kept & PURE != 0;
+        let weight = (*word & WORD_WEIGHT_MAX) + (*kept & WORD_WEIGHT_MAX);
+        fits &= !tie || weight <= WORD_WEIGHT_MAX;
+        if tie && weight <= WORD_WEIGHT_MAX {
+            *kept += *word & WORD_WEIGHT_MAX;
+            return true;
+        }
+        false
+    });
+    fits
 }
 
 impl Item {

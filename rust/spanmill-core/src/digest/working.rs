@@ -103,7 +103,7 @@ impl Working {
         self.count += self.buffer.len() as u64 + weights;
         let limits = self.limits();
         self.gather(gathered);
-        let out = condense(gathered, limits, std::mem::take(spare));
+        let out = condense(gathered, &limits, std::mem::take(spare));
         self.centroids.clear();
         self.centroids.extend_from_slice(&out);
         *spare = out;
