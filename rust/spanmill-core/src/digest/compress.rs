@@ -337,7 +337,7 @@ impl<'a> Pass<'a> {
     /// Walk on over what comes next; the last centroid stays open.
     #[inline]
     pub(super) fn walk_on<T: Source>(&mut self, items: &[T]) {
-        let mut rest = items;
+        let mut rest = self.absorb_run(items);
         while let Some((item, others)) = rest.split_first() {
             let item = item.item();
             self.look(item);

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::compress::{Item, Pass, Source, condense, push_joined};
-use super::key::Transform;
+use super::key::{self, Transform};
 use super::radix;
 use super::scale;
 
@@ -67,7 +67,12 @@ impl Working {
     /// Add values that the axis holds.
     #[inline]
     pub(super) fn add(&mut self, transform: Transform, values: &[f64]) {
-        self.buffer.extend(values.iter().map(|&value| radix::place(transform.key(value))));
+        // One branch a batch, not one a value.
+        if transform == Transform::Standard && values.iter().all(|&value| value > 0.0) {
+            self.buffer.extend(values.iter().map(|&value| radix::place(key::of_positive(value))));
+        } else {
+            self.buffer.extend(values.iter().map(|&value| radix::place(transform.key(value))));
+        }
         if self.buffer.len() >= BUFFER {
             self.flush();
         }
