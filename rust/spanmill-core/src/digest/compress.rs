@@ -265,26 +265,33 @@ fn looseness(out: &[Item], limits: &[f64]) -> f64 {
     loosest
 }
 
-/// Compress sorted and [`joined`] `items` to about as many centroids as there are `limits`.
+/// Compress what `walk` walks over, sorted from the key `first` on, to about as many
+/// centroids as there are `limits`.
 ///
 /// For working centroids, which need not be as many as promised.
-pub(super) fn condense(items: &[Item], limits: &[f64], out: Vec<Item>) -> Vec<Item> {
-    let Some(first) = items.first() else { return out };
-    let watch = Watch::new(MERGED_GAP, first.key);
+pub(super) fn condense(
+    walk: impl Fn(&mut Pass<'_>),
+    first: i32,
+    limits: &[f64],
+    out: Vec<Item>,
+) -> Vec<Item> {
+    let watch = Watch::new(MERGED_GAP, first);
     let mut pass = Pass::new(limits, WORKING_SHARE, Some(watch), out);
-    pass.walk(items);
+    walk(&mut pass);
+    pass.close();
     match pass.watch.take().and_then(|watch| watch.work_into(limits)) {
         None => pass.out,
         Some(limits) => {
             let mut again = Pass::new(&limits, WORKING_SHARE, None, pass.out);
-            again.walk(items);
+            walk(&mut again);
+            again.close();
             again.out
         }
     }
 }
 
 /// One walk over the items: ranks rise, a slot at a time.
-struct Pass<'a> {
+pub(super) struct Pass<'a> {
     limits: &'a [f64],
     alone_share: f64,
     watch: Option<Watch>,
@@ -323,7 +330,14 @@ impl<'a> Pass<'a> {
     }
 
     fn walk<T: Source>(&mut self, items: &[T]) {
-        let mut rest = items;
+        self.walk_on(items);
+        self.close();
+    }
+
+    /// Walk on over what comes next; the last centroid stays open.
+    #[inline]
+    pub(super) fn walk_on<T: Source>(&mut self, items: &[T]) {
+        let mut rest = self.absorb_run(items);
         while let Some((item, others)) = rest.split_first() {
             let item = item.item();
             self.look(item);
@@ -335,7 +349,6 @@ impl<'a> Pass<'a> {
             self.last = item;
             rest = self.absorb_run(others);
         }
-        self.close();
     }
 
     /// Whether a gap lies before `item`.

@@ -2,15 +2,18 @@
 
 use std::cell::RefCell;
 
-use super::compress::{Item, condense, push_joined};
-use super::key::Transform;
+use super::compress::{Item, Pass, Source, condense, push_joined};
+use super::key::{self, Transform};
 use super::radix;
 use super::scale;
 
 /// Values buffered as keys between two merges into the centroids.
-const BUFFER: usize = 8_192;
+const BUFFER: usize = 16_384;
 /// Items with weights buffered likewise.
 const ITEMS: usize = 1_024;
+/// Values for one that repeats another, from where on ties are worth joining: fewer
+/// cannot make a tie that is wide.
+const TIES_MIN: usize = 256;
 /// Growth of the count after which the scale function is asked again.
 const SCALE_GROWTH: f64 = 1.25;
 
@@ -64,7 +67,12 @@ impl Working {
     /// Add values that the axis holds.
     #[inline]
     pub(super) fn add(&mut self, transform: Transform, values: &[f64]) {
-        self.buffer.extend(values.iter().map(|&value| radix::place(transform.key(value))));
+        // One branch a batch, not one a value.
+        if transform == Transform::Standard && values.iter().all(|&value| value > 0.0) {
+            self.buffer.extend(values.iter().map(|&value| radix::place(key::of_positive(value))));
+        } else {
+            self.buffer.extend(values.iter().map(|&value| radix::place(transform.key(value))));
+        }
         if self.buffer.len() >= BUFFER {
             self.flush();
         }
@@ -102,8 +110,16 @@ impl Working {
         let weights = self.items.iter().map(|item| item.weight).sum::<u64>();
         self.count += self.buffer.len() as u64 + weights;
         let limits = self.limits();
-        self.gather(gathered);
-        let out = condense(gathered, &limits, std::mem::take(spare));
+        let (values, out) = (self.buffer.as_slice(), std::mem::take(spare));
+        let repeated = values.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        let out = if self.items.is_empty() && repeated * TIES_MIN < values.len() {
+            let (first, centroids) = (radix::key(values[0]), self.centroids.as_slice());
+            let first = centroids.first().map_or(first, |centroid| centroid.key.min(first));
+            condense(|pass| walk(pass, values, centroids), first, &limits, out)
+        } else {
+            self.gather(gathered);
+            condense(|pass| pass.walk_on(gathered), gathered[0].key, &limits, out)
+        };
         self.centroids.clear();
         self.centroids.extend_from_slice(&out);
         *spare = out;
@@ -111,7 +127,7 @@ impl Working {
         self.items.clear();
     }
 
-    /// All that is held, sorted and with ties joined.
+    /// All that is held, sorted and with ties joined, however many there are.
     fn gather(&mut self, gathered: &mut Vec<Item>) {
         if !self.items.is_empty() {
             self.centroids.append(&mut self.items);
@@ -149,4 +165,26 @@ impl Working {
         let inside = inside.iter().map(|limit| limit * growth);
         std::iter::once(1.0).chain(inside).chain([count - 1.0, count]).collect()
     }
+}
+
+/// A place is read as one value.
+impl Source for u32 {
+    #[inline]
+    fn item(self) -> Item {
+        Item::tie(radix::key(self), 1)
+    }
+}
+
+/// Walk over sorted values and centroids as one, without writing them down together.
+fn walk(pass: &mut Pass<'_>, values: &[u32], centroids: &[Item]) {
+    let mut rest = values;
+    for centroid in centroids {
+        let place = radix::place(centroid.key);
+        let below = rest.iter().position(|&value| value > place).unwrap_or(rest.len());
+        let (run, above) = rest.split_at(below);
+        pass.walk_on(run);
+        pass.walk_on(std::slice::from_ref(centroid));
+        rest = above;
+    }
+    pass.walk_on(rest);
 }
