@@ -1,16 +1,21 @@
-//! Open buckets by the thousand: what the rate becomes when caches no longer hold them.
+//! Open buckets by the thousand, in the engine's own store: what the rate becomes when
+//! caches no longer hold them.
 
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use spanmill_core::digest::OpenDigest;
+use spanmill_core::window::{ByShard, Kept, Rows, Use, WindowStore};
 
 use crate::Failure;
 use crate::request::{SeriesJob, Streams};
 
-/// Places of the counting sort; series whose numbers agree in the low bits share one.
-const PLACES: usize = 4096;
+/// Measures of an event: those of the default view.
+const MEASURES: usize = 6;
+/// A multiple of six hours.
+const START_S: i64 = 1_795_219_200;
+const SECOND_NS: i64 = 1_000_000_000;
+/// Width of an open bucket, seconds.
+const BUCKET_S: i64 = 10;
 
 /// Steps of a full-period generator that leaves no pattern in the high bits.
 ///
@@ -22,78 +27,48 @@ fn mixed(step: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Scratch that outlives a batch.
-struct Grouping {
-    starts: Vec<u32>,
-    series: Vec<u32>,
-    values: Vec<f64>,
-}
-
-impl Grouping {
-    fn new(batch: usize) -> Self {
-        Self { starts: vec![0; PLACES + 1], series: vec![0; batch], values: vec![0.0; batch] }
-    }
-
-    /// Bring values of one series together: one counting sort, two passes.
-    fn group(&mut self, series: &[u32], values: &[f64]) {
-        self.starts.fill(0);
-        for one in series {
-            self.starts[*one as usize % PLACES + 1] += 1;
-        }
-        let mut total = 0;
-        for start in &mut self.starts {
-            total += *start;
-            *start = total;
-        }
-        for (one, value) in series.iter().zip(values) {
-            let next = &mut self.starts[*one as usize % PLACES];
-            self.series[*next as usize] = *one;
-            self.values[*next as usize] = *value;
-            *next += 1;
-        }
-    }
-}
-
-/// Time `values` values over `series` open buckets, in batches, then sealing them all.
+/// Time `values` values, six an event, over `series` open buckets, then sealing them all.
 pub(crate) fn run(job: &SeriesJob, streams: &mut Streams) -> Result<Value, Failure> {
     let stream = streams.values(&job.stream)?;
-    let mut open = vec![OpenDigest::default(); job.series];
-    let mut grouping = Grouping::new(job.batch);
-    let (mut series, mut values) = (vec![0; job.batch], vec![0.0; job.batch]);
-    let (mut grouped, mut added) = (Duration::ZERO, Duration::ZERO);
-    let batches = job.values / job.batch;
+    let store = WindowStore::new((0..MEASURES).collect(), MEASURES);
+    let mut scratch = ByShard::default();
+    let (mut series, mut measures) = (vec![0; job.batch], vec![0.0; job.batch * MEASURES]);
+    let ends_ns = vec![START_S * SECOND_NS; job.batch];
+    let mut added = Duration::ZERO;
+    let batches = (job.values / MEASURES / job.batch).max(1);
     for batch in 0..batches {
-        for place in 0..job.batch {
-            let step = batch * job.batch + place;
-            series[place] = (mixed(step as u64) % job.series as u64) as u32;
-            values[place] = stream[step % stream.len()];
+        for (place, series) in series.iter_mut().enumerate() {
+            *series = (mixed((batch * job.batch + place) as u64) % job.series as u64) as u32;
         }
+        for (place, value) in measures.iter_mut().enumerate() {
+            *value = stream[(batch * measures_of(job) + place) % stream.len()];
+        }
+        let rows = Rows {
+            ends_ns: &ends_ns,
+            measures: &measures,
+            stride: MEASURES,
+            series: &series,
+            horizon_ns: i64::MIN,
+        };
         let start = Instant::now();
-        grouping.group(&series, &values);
-        grouped += start.elapsed();
-        let start = Instant::now();
-        add(&mut open, &grouping);
+        let late = store.apply(&rows, i64::MIN, &mut scratch);
         added += start.elapsed();
+        assert_eq!(0, late, "nothing is sealed yet");
     }
-    let total = (batches * job.batch) as f64;
-    let bytes: usize = open.iter().map(|one| size_of::<OpenDigest>() + one.heap_bytes()).sum();
+    let total = (batches * measures_of(job)) as f64;
+    let bytes = store.footprint().bytes();
     let start = Instant::now();
-    let sealed: u64 = open.iter().map(|one| black_box(one.seal()).count()).sum();
+    store.seal(&Kept::default(), START_S / BUCKET_S + 1, &|_| Use::Recent);
     let seal = start.elapsed();
+    let events: u64 = (0..job.series as u32).map(|series| store.events(series)).sum();
     Ok(json!({
-        "group_ns": grouped.as_nanos() as f64 / total,
         "add_ns": added.as_nanos() as f64 / total,
         "seal_ns": seal.as_nanos() as f64 / total,
         "bytes_per_series": bytes as f64 / job.series as f64,
-        "count": sealed,
+        "count": events,
     }))
 }
 
-fn add(open: &mut [OpenDigest], grouping: &Grouping) {
-    let mut values = &grouping.values[..];
-    for run in grouping.series.chunk_by(|a, b| a == b) {
-        let (taken, left) = values.split_at(run.len());
-        open[run[0] as usize].add_all(taken);
-        values = left;
-    }
+fn measures_of(job: &SeriesJob) -> usize {
+    job.batch * MEASURES
 }

@@ -20,7 +20,7 @@ pub(crate) struct OpenBucket {
     /// Its start in seconds over the bucket width; i32 holds that of every i64 of nanoseconds.
     pub number: i32,
     /// Values in `rows`; the rest of it is room.
-    filled: u32,
+    pub(super) filled: u32,
     /// Row-major, NaN where a measure is absent.
     rows: Box<[f64]>,
     /// None until the first spread.
@@ -43,6 +43,12 @@ impl OpenBucket {
             *place = value;
         }
         self.filled = to as u32;
+    }
+
+    /// What the next row will overwrite, as bits.
+    #[inline]
+    pub(super) fn next_bits(&self) -> u64 {
+        self.rows.get(self.filled as usize).map_or(0, |value| value.to_bits())
     }
 
     /// Rows double from one to [`ROWS_MAX`] and are then spread.

@@ -92,6 +92,18 @@ impl SeriesWindows {
         bucket.push(row, &mut held.bytes);
     }
 
+    /// Values in the newest bucket's rows; asked for to have the bucket at hand.
+    #[inline]
+    pub(super) fn filled(&self) -> u32 {
+        self.open.as_ref().map_or(0, |open| open.newest.filled)
+    }
+
+    /// What the newest bucket's next row will overwrite; asked for to have that at hand.
+    #[inline]
+    pub(super) fn row_bits(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.newest.next_bits())
+    }
+
     /// Count an event that came too late for its bucket, while everything before `sealed` is sealed.
     pub(super) fn push_late(&mut self, number: i64, sealed: i64) {
         self.events += 1;
