@@ -28,8 +28,9 @@ pub struct Merger {
     words: Vec<u64>,
     /// Centroids too heavy for a word.
     large: Vec<Item>,
-    /// Of open parts.
+    /// Of open parts, with how many values it counts.
     histogram: Option<LogHistogram>,
+    binned: u64,
 }
 
 impl Merger {
@@ -45,6 +46,7 @@ impl Merger {
             words: Vec::new(),
             large: Vec::new(),
             histogram: None,
+            binned: 0,
         }
     }
 
@@ -101,7 +103,12 @@ impl Merger {
                 self.totals.merge(totals);
                 self.words.extend(keys.iter().map(|&key| word(key, 1, true)));
             }
+            // A bin counts to 2^32: what would pass it is sealed on its own.
+            Store::Histogram(totals, _) if self.binned + totals.count > u64::from(u32::MAX) => {
+                self.push(&part.seal());
+            }
             Store::Histogram(totals, histogram) => {
+                self.binned += totals.count;
                 self.totals.merge(totals);
                 self.histogram.get_or_insert_default().absorb(histogram);
             }
