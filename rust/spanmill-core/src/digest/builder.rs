@@ -71,7 +71,7 @@ impl Builder {
     pub fn add(&mut self, values: &[f64]) -> u64 {
         let refused_before = self.totals.refused;
         for chunk in values.chunks(CHUNK) {
-            if chunk.iter().fold(true, |all, &value| all & self.transform.holds(value)) {
+            if self.transform.holds_all(chunk) {
                 self.add_held(chunk);
             } else {
                 let held: Vec<f64> =

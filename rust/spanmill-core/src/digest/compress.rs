@@ -11,7 +11,7 @@ const SLOTS_MIN: usize = 4;
 
 /// Slots' worth of missing values that make a gap between centroids of many digests,
 /// which crowd around the same ranks and leave stretches of nearly a slot between.
-pub(super) const MERGED_GAP: f64 = 2.5;
+pub(super) const MERGED_GAP: f64 = 1.8;
 /// The same between centroids much finer than the slots.
 pub(super) const FINE_GAP: f64 = 1.25;
 
@@ -19,7 +19,7 @@ pub(super) const FINE_GAP: f64 = 1.25;
 /// are exact but take centroids from the rest.
 const ALONE_SHARES: [f64; 5] = [0.3, 0.6, 1.0, 0.15, 0.08];
 /// The same for working centroids, which are finer.
-const WORKING_SHARE: f64 = 0.5;
+const WORKING_SHARE: f64 = 0.25;
 /// Share of a tie that ranks are off by where the curve runs through it.
 const TIE_ERROR: f64 = 0.5;
 /// Share of a centroid of different values that ranks are off by within it.

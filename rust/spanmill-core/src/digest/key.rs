@@ -177,6 +177,18 @@ impl Transform {
         }
     }
 
+    /// Whether all of `values` have a place, without a branch a value.
+    #[inline]
+    pub(super) fn holds_all(self, values: &[f64]) -> bool {
+        match self {
+            Self::Standard => values.iter().fold(true, |all, &x| {
+                let size = x.abs();
+                all & ((MIN_MAGNITUDE..MAX_MAGNITUDE).contains(&size) | (x == 0.0))
+            }),
+            Self::Wide => values.iter().fold(true, |all, &x| all & x.is_finite()),
+        }
+    }
+
     /// Key of a value that the axis [`holds`](Self::holds).
     #[inline]
     pub(super) fn key(self, x: f64) -> i32 {

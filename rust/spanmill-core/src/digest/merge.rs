@@ -28,9 +28,8 @@ pub struct Merger {
     words: Vec<u64>,
     /// Centroids too heavy for a word.
     large: Vec<Item>,
-    /// Of open parts.
+    /// Of open parts, with how many values it counts.
     histogram: Option<LogHistogram>,
-    /// Values in the histogram.
     binned: u64,
 }
 
@@ -104,13 +103,13 @@ impl Merger {
                 self.totals.merge(totals);
                 self.words.extend(keys.iter().map(|&key| word(key, 1, true)));
             }
+            // A bin counts to 2^32: what would pass it is sealed on its own.
+            Store::Histogram(totals, _) if self.binned + totals.count > u64::from(u32::MAX) => {
+                self.push(&part.seal());
+            }
             Store::Histogram(totals, histogram) => {
-                self.totals.merge(totals);
-                if self.binned + totals.count > u64::from(u32::MAX) {
-                    // More than a bin can count: what was added up so far becomes centroids.
-                    self.fold_histogram();
-                }
                 self.binned += totals.count;
+                self.totals.merge(totals);
                 self.histogram.get_or_insert_default().absorb(histogram);
             }
         }
@@ -154,7 +153,6 @@ impl Merger {
     /// Turn the counts of open parts into centroids.
     fn fold_histogram(&mut self) {
         let Some(histogram) = self.histogram.take() else { return };
-        self.binned = 0;
         self.forgotten.add(histogram.forgotten());
         let items = histogram.items();
         let count = items.iter().map(|item| item.weight).sum();
@@ -173,7 +171,7 @@ impl Merger {
         self.values
     }
 
-    /// Everything taken in, as about `clusters` centroids.
+    /// Everything taken in, as at most `clusters` centroids.
     pub(super) fn into_items(mut self, clusters: usize) -> Vec<Item> {
         self.fold_histogram();
         let Self { transform, totals, values, mut words, large, .. } = self;

@@ -8,7 +8,7 @@ use super::radix;
 use super::scale;
 
 /// Values buffered as keys between two merges into the centroids.
-const BUFFER: usize = 16_384;
+const BUFFER: usize = 32_768;
 /// Items with weights buffered likewise.
 const ITEMS: usize = 1_024;
 /// Values for one that repeats another, from where on ties are worth joining: fewer
@@ -68,7 +68,8 @@ impl Working {
     #[inline]
     pub(super) fn add(&mut self, transform: Transform, values: &[f64]) {
         // One branch a batch, not one a value.
-        if transform == Transform::Standard && values.iter().all(|&value| value > 0.0) {
+        let positive = values.iter().fold(true, |all, &value| all & (value > 0.0));
+        if transform == Transform::Standard && positive {
             self.buffer.extend(values.iter().map(|&value| radix::place(key::of_positive(value))));
         } else {
             self.buffer.extend(values.iter().map(|&value| radix::place(transform.key(value))));
