@@ -169,7 +169,7 @@ fn mutated_bytes_never_panic() {
 
 /// The same for longer.
 #[test]
-#[ignore = "long fuzzing: cargo test --release --test digest_bytes -- --ignored a_million"]
+#[ignore = "long: make test-peers"]
 fn a_million_mutations_never_panic() {
     mutate(1_000_000);
 }
