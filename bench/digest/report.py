@@ -159,8 +159,19 @@ TARGETS: Final = (
     Target("insert, builder, batches of 512", 12, "ns", _figure("insert", "512")),
     Target("the same, batches of 10,000", 12, "ns", _figure("insert", "10,000")),
     Target("insert, 100,000 series, grouping included", 18, "ns", _figure("series", "100,000")),
-    Target(f"merge, {PARTS} digests, a centroid", 8, "ns", _figure("ways", f"{PARTS}")),
-    Target(f"merge, {PARTS} digests", 500, "µs", _figure("merge", f"{PARTS} digests")),
+    Target(f"merge, {PARTS} sealed buckets, a centroid", 8, "ns", _figure("ways", f"{PARTS}")),
+    Target(
+        f"merge, {PARTS} sealed buckets of 1,600 B in memory",
+        500,
+        "µs",
+        _figure("ways, whole", f"{PARTS}"),
+    ),
+    Target(
+        f"merge, {PARTS} digests of 1,600 B serialized",
+        500,
+        "µs",
+        _figure("merge", f"{PARTS} digests"),
+    ),
     Target(
         f"{len(SEVEN)} quantiles, cached", 400, "ns", _figure("query", f"{len(SEVEN)} quantiles")
     ),

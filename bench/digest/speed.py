@@ -266,7 +266,7 @@ def _ours(field: Field, plan: Plan, held: Held, sample: Held) -> Iterable[_Shot]
             _Asked("ways", f"{ways:,}", "ns/centroid", itemgetter("ns_per_centroid")),
             _Asked("ways, whole", f"{ways:,}", "µs", itemgetter("us")),
         ]
-        asked = {"ways": ways, "each": min(PART_VALUES, len(held.values)), "max_bytes": BYTES}
+        asked = {"ways": ways, "each": min(PART_VALUES, len(held.values))}
         yield shot("ways", figures, **asked, stream=stream)
     figures = [_Asked("one digest", key, "µs", itemgetter(f"{key}_us")) for key in CODEC]
     figures.append(_Asked("one digest", "sealed, in memory", "B", itemgetter("memory_bytes")))

@@ -89,7 +89,7 @@ def test_speeds_meet_or_miss_their_targets(best: float, verdict: str) -> None:
 
     text = report.summary([], [timing], notes=[])
 
-    assert f"| merge, 288 digests, a centroid | {best} ns | ≤ 8 ns | {verdict} |" in text
+    assert f"| merge, 288 sealed buckets, a centroid | {best} ns | ≤ 8 ns | {verdict} |" in text
 
 
 @pytest.mark.parametrize(("limit", "place"), [(9, 0), (10, 0), (39, 2), (40, 3), (1000, 9)])

@@ -18,6 +18,10 @@ class _Digest(Sketch):
     def add_weighted(self, values: Floats, weights: Floats) -> None:
         self.digest.add(values, weights)
 
+    def finish(self) -> None:
+        # Reading builds the digest that is stored and merged.
+        self.digest.quantile(0.5)
+
     def quantiles(self, ranks: Sequence[float]) -> Floats:
         return self.digest.quantiles(ranks)
 

@@ -149,8 +149,6 @@ pub(crate) struct WaysJob {
     pub ways: usize,
     /// Values in each.
     pub each: usize,
-    /// Bytes of each, at most.
-    pub max_bytes: usize,
 }
 
 /// How often each value counts.
