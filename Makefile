@@ -32,7 +32,7 @@ PROTO_SOURCES := $(wildcard proto/spanmill/v1/*.proto)
 RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) \
   Cargo.toml Cargo.lock $(wildcard rust-toolchain.toml .cargo/config.toml)
 
-.PHONY: help demo test test-peers bench bench-digest lint docs lock clean toolchain lint-tools
+.PHONY: help demo test test-peers bench bench-memory bench-query bench-digest lint docs lock clean toolchain lint-tools
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -52,6 +52,14 @@ bench: $(CORE) $(PROTO) ## run the named scenarios and keep the figures in bench
 
 bench-digest: $(CORE) $(PROTO) $(PEERS) ## our digest against its peers: error, bytes, speed; kept in bench/runs/
 	$(BIN)/python -m bench.digest
+
+bench-memory: toolchain ## a million series in a budget, ten times the load, a billion events; JSON lines
+	cargo build --locked --release --package spanmill-core --example bench_memory
+	for scenario in cardinality 'load --series 4 --rate 500' 'load --series 4 --rate 5000' soak; do \
+	  target/release/examples/bench_memory $$scenario || exit 1; done
+
+bench-query: toolchain ## seven quantiles over up to 576,000 centroids beside full ingest; JSON lines
+	cargo run --locked --release --quiet --package spanmill-core --example bench_query
 
 lint: lint-tools $(CORE) $(PROTO) ## ruff, mypy, stubtest, rustfmt and clippy; warnings are errors
 	$(BIN)/ruff check

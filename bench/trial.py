@@ -65,15 +65,19 @@ def load(trial: Trial, server: Server, plan: Plan, *, queries_per_s: float = 0.0
     """
     problems: list[str] = []
     with _queries(server.api, queries_per_s, trial.query_ms, problems):
-        ran = subprocess.run(
-            [sys.executable, "-m", "bench.loader", json.dumps(asdict(plan))],
-            cwd=_ROOT,
-            env={**os.environ, **_LOADER_ENVIRONMENT},
-            capture_output=True,
-            text=True,
-            timeout=plan.warmup_s + plan.seconds + _LOADER_GRACE_S,
-            check=False,
-        )
+        try:
+            ran = subprocess.run(
+                [sys.executable, "-m", "bench.loader", json.dumps(asdict(plan))],
+                cwd=_ROOT,
+                env={**os.environ, **_LOADER_ENVIRONMENT},
+                capture_output=True,
+                text=True,
+                timeout=plan.warmup_s + plan.seconds + _LOADER_GRACE_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            trial.problem = f"the loader did not end within {late.timeout:.0f} s"
+            return
     if ran.returncode != 0:
         trial.problem = f"the loader failed: {ran.stderr.strip()[-500:]}"
         return
