@@ -113,7 +113,7 @@ class Bench:
                             spans_per_s=spans_per_s,
                         )
                         asked = 0.0 if which == UNASKED else QUERIES_PER_S.get(name, 0.0)
-                    load(trial, server, plan, queries_per_s=asked)
+                        load(trial, server, plan, queries_per_s=asked)
                 except ServerError as failure:
                     trial.problem = str(failure)
                 yield trial
