@@ -10,6 +10,7 @@ from spanmill.cli.options import (
     ApiOption,
     DataDirOption,
     JsonOption,
+    cells,
     console,
     failing_plainly,
     plain_table,
@@ -91,7 +92,6 @@ def top_values(
 
 
 def _print_counts(answer: DistinctAnswer, dimensions: list[str]) -> None:
-    from rich.markup import escape
 
     window = answer["window"]
     typer.echo(f"distinct {answer['dimension']}, {stretch(window['start'], window['end'])}")
@@ -101,8 +101,7 @@ def _print_counts(answer: DistinctAnswer, dimensions: list[str]) -> None:
     table = plain_table(dimensions, ["distinct"])
     for row in answer["series"]:
         about = "" if row["exact"] else "~"
-        dims = (escape(row["dims"].get(dimension, "–")) for dimension in dimensions)
-        table.add_row(*dims, about + count(row["distinct"]))
+        table.add_row(*cells(row["dims"], dimensions), about + count(row["distinct"]))
     console().print(table)
     error = max(row["relative_error"] for row in answer["series"])
     typer.echo(f"~ stands for a standard error of {share(error)}" if error else "exact")
@@ -118,7 +117,7 @@ def _print_ranking(answer: TopAnswer, dimensions: list[str]) -> None:
         return
     table = plain_table([*dimensions, answer["dimension"]], ["events", "share"])
     for row in answer["series"]:
-        shown = [escape(row["dims"].get(dimension, "–")) for dimension in dimensions]
+        shown = cells(row["dims"], dimensions)
         about = "" if row["exact"] else "~"
         for one in row["top"]:
             events = about + count(one["count"])

@@ -11,6 +11,7 @@ from spanmill.cli.options import (
     ApiOption,
     DataDirOption,
     JsonOption,
+    cells,
     console,
     fail,
     failing_plainly,
@@ -137,7 +138,6 @@ def _time(against: str) -> str:
 
 
 def _print_table(answer: CompareAnswer, dimensions: list[str], shown_on: "Console") -> None:
-    from rich.markup import escape
     from rich.text import Text
 
     typer.echo(f"{answer['measure']}: b against a")
@@ -151,7 +151,7 @@ def _print_table(answer: CompareAnswer, dimensions: list[str], shown_on: "Consol
     table = plain_table([*dimensions, ""], headings)
     table.add_column("")
     for row in answer["series"]:
-        shown = [escape(row["dims"].get(dimension, "–")) for dimension in dimensions]
+        shown = cells(row["dims"], dimensions)
         for rank, one in row["quantiles"].items():
             interval = [_interval(one["shift"], unit)] if wide else []
             style = _style(one, unit)

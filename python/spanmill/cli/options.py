@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -99,6 +99,13 @@ def plain_table(names: Sequence[str], figures: Sequence[str]) -> "Table":
     for heading in figures:
         table.add_column(heading, justify="right")
     return table
+
+
+def cells(dims: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """Give a row's values of the dimensions named, for a table; a dash where one is absent."""
+    from rich.markup import escape
+
+    return [escape(dims.get(name, "–")) for name in names]
 
 
 def print_trust(rank_error: float, *, exact: bool, late: int) -> None:

@@ -11,6 +11,7 @@ from spanmill.cli.options import (
     ApiOption,
     DataDirOption,
     JsonOption,
+    cells,
     console,
     failing_plainly,
     plain_table,
@@ -82,8 +83,6 @@ def query(
 
 
 def _print_table(answer: QueryAnswer, dimensions: list[str]) -> None:
-    from rich.markup import escape
-
     window, unit, rows = answer["window"], answer["unit"], answer["series"]
     typer.echo(f"{answer['measure']}, {window['start']} to {window['end']}")
     if not rows:
@@ -93,7 +92,7 @@ def _print_table(answer: QueryAnswer, dimensions: list[str]) -> None:
     table = plain_table(dimensions, ["events", *map(percentile, ranks), "max"])
     for row in rows:
         table.add_row(
-            *(escape(row["dims"].get(dimension, "–")) for dimension in dimensions),
+            *cells(row["dims"], dimensions),
             count(row["count"]),
             *(quantity(row["quantiles"][rank], unit) for rank in ranks),
             quantity(row["max"], unit),

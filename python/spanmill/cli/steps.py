@@ -6,7 +6,7 @@ import typer
 
 from spanmill.cli.drawing import sparkline, values_a_block
 from spanmill.cli.figures import count, duration, percentile, quantity, stretch
-from spanmill.cli.options import NO_EVENT, console, draws, plain_table, print_trust
+from spanmill.cli.options import NO_EVENT, cells, console, draws, plain_table, print_trust
 from spanmill.client import Point, RangeAnswer, RangeSeries
 from spanmill.model import parse_rfc3339, rfc3339
 
@@ -40,13 +40,11 @@ def print_steps(answer: RangeAnswer, dimensions: list[str]) -> None:
 
 
 def _print_rows(answer: RangeAnswer, dimensions: list[str], shown_on: "Console") -> None:
-    from rich.markup import escape
-
     typer.echo(_title(answer))
     ranks = _ranks(answer)
     table = plain_table(["start", *dimensions], ["events", *map(percentile, ranks)])
     for row in answer["series"]:
-        names = [escape(row["dims"].get(dimension, "–")) for dimension in dimensions]
+        names = cells(row["dims"], dimensions)
         for point in row["points"]:
             quantiles = (quantity(point["quantiles"][rank], answer["unit"]) for rank in ranks)
             table.add_row(point["start"], *names, count(point["count"]), *quantiles)
