@@ -1,6 +1,7 @@
 //! Sorted weighted keys to centroids, in one pass.
 
 use super::gaps::Watch;
+use super::radix;
 use super::scale;
 
 /// Centroids a sealed digest may hold: 1,600 B at 8 B each.
@@ -141,6 +142,17 @@ impl Cluster {
         self.weight += item.weight;
         self.offset_sum +=
             (i64::from(item.key) - i64::from(self.first)) as f64 * item.weight() as f64;
+    }
+
+    /// Absorb single values, given as places from the cluster's first key up.
+    #[inline]
+    fn absorb_values(&mut self, values: &[u32]) {
+        let Some(&last) = values.last() else { return };
+        let first = radix::place(self.first);
+        let sum: u64 = values.iter().map(|&value| u64::from(value - first)).sum();
+        self.last = radix::key(last);
+        self.weight += values.len() as u64;
+        self.offset_sum += sum.cast_signed() as f64;
     }
 
     fn finish(self) -> Item {
@@ -393,6 +405,47 @@ impl<'a> Pass<'a> {
         &items[end..]
     }
 
+    /// Walk on over single values, given as places; the last centroid stays open.
+    pub(super) fn walk_values(&mut self, values: &[u32]) {
+        let mut rest = self.absorb_values(values);
+        while let Some((&value, others)) = rest.split_first() {
+            let item = Item::tie(radix::key(value), 1);
+            self.look(item);
+            self.push(item);
+            self.last = item;
+            rest = self.absorb_values(others);
+        }
+    }
+
+    /// Let the values that belong to the open centroid join it; returns those that do not.
+    ///
+    /// Their ranks follow from how many there are, so that only sums are left to do.
+    #[inline]
+    fn absorb_values<'b>(&mut self, values: &'b [u32]) -> &'b [u32] {
+        let Some(cluster) = &mut self.open else { return values };
+        let room = self.end - self.before - 0.5;
+        if room < 0.0 {
+            return values;
+        }
+        let mut fits = values.len().min(room as usize + 1);
+        let suspect = self.watch.as_ref().map_or(i64::MAX, Watch::suspect);
+        let mut last = radix::place(self.last.key);
+        let is_gap = |from: u32, to: u32| i64::from(to) - i64::from(from) > suspect;
+        if fits > 0 && is_gap(last, values[fits - 1]) {
+            // All of them together lie so far apart: one step may.
+            let gap = values[..fits]
+                .iter()
+                .position(|&value| is_gap(std::mem::replace(&mut last, value), value));
+            fits = gap.unwrap_or(fits);
+        }
+        let (joining, rest) = values.split_at(fits);
+        let Some(&last) = joining.last() else { return values };
+        cluster.absorb_values(joining);
+        self.before += fits as f64;
+        self.last = Item::tie(radix::key(last), 1);
+        rest
+    }
+
     /// Push a spread item, cut where limits fall inside it.
     fn push_spread(&mut self, mut rest: Item) {
         while rest.spread > 0 {
@@ -473,6 +526,19 @@ mod tests {
         assert!(out.windows(2).all(|pair| pair[0].key <= pair[1].key));
         assert_eq!((1, 1), (out[0].weight, out[out.len() - 1].weight));
         assert!(out.len() <= CENTROIDS, "{}", out.len());
+    }
+
+    /// Single values give the centroids that they give as items, gaps and ties included.
+    #[test]
+    fn values_are_items() {
+        let crowd = (0..20_000).map(|it| it * it / 5_000);
+        let keys: Vec<i32> = crowd.chain(9_000_000..9_004_000).chain([i32::MAX - 1]).collect();
+        let limits: Vec<f64> = scale::limits(keys.len() as u64, CENTROIDS).collect();
+        let items = singles(keys.iter().copied());
+        let values: Vec<u32> = keys.iter().map(|&key| radix::place(key)).collect();
+        let of_items = condense(|pass| pass.walk_on(&items), 0, &limits, Vec::new());
+        let of_values = condense(|pass| pass.walk_values(&values), 0, &limits, Vec::new());
+        assert_eq!(of_items, of_values);
     }
 
     /// A tie of a million equal values stays one exact centroid.

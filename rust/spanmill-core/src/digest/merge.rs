@@ -181,7 +181,6 @@ impl Merger {
             return merged(items, large, totals.count, clusters);
         }
         radix::sort(&mut words, &mut Vec::new(), word_place);
-        radix::settle_runs(&mut words, word_place);
         if large.is_empty() && join_words(&mut words) {
             return compress(&words, totals.count, clusters, MERGED_GAP);
         }
