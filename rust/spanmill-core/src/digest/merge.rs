@@ -1,5 +1,7 @@
 //! Many digests into one, whatever their order.
 
+use std::cell::RefCell;
+
 use super::compress::{CENTROIDS, Item, MERGED_GAP, compress, joined};
 use super::grid;
 use super::histogram::LogHistogram;
@@ -11,6 +13,43 @@ use super::totals::Totals;
 
 /// Merged answers stay exact up to this many values when every part was.
 pub(super) const EXACT_MERGE_MAX: usize = 4096;
+
+/// Words that a thread keeps room for between merges, 2 MiB: fresh memory costs more than sorting.
+const SPARE_MAX: usize = 1 << 18;
+
+thread_local! {
+    /// Room for a merger's words, and for sorting them.
+    static SPARE: RefCell<[Vec<u64>; 2]> = RefCell::default();
+}
+
+/// Centroids as words, in room that the thread keeps.
+#[derive(Debug, Clone)]
+struct Words(Vec<u64>);
+
+impl Words {
+    fn new() -> Self {
+        Self(SPARE.with_borrow_mut(|[room, _]| std::mem::take(room)))
+    }
+
+    /// Sort them by place, then by the rest.
+    fn sort(&mut self) {
+        SPARE.with_borrow_mut(|[_, scratch]| {
+            radix::sort(&mut self.0, scratch, word_place);
+            scratch.truncate(SPARE_MAX);
+            scratch.shrink_to(SPARE_MAX);
+        });
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        let mut words = std::mem::take(&mut self.0);
+        words.clear();
+        words.shrink_to(SPARE_MAX);
+        // A thread that ends keeps nothing.
+        let _ = SPARE.try_with(|spare| spare.borrow_mut()[0] = words);
+    }
+}
 
 /// Gathers digests, sealed and open, and merges them once.
 ///
@@ -25,7 +64,7 @@ pub struct Merger {
     /// Values of exact parts.
     values: Vec<f64>,
     /// Centroids, 8 B each.
-    words: Vec<u64>,
+    words: Words,
     /// Centroids too heavy for a word.
     large: Vec<Item>,
     /// Of open parts, with how many values it counts.
@@ -43,7 +82,7 @@ impl Merger {
             forgotten: Forgotten::default(),
             exact_max: EXACT_MERGE_MAX,
             values: Vec::new(),
-            words: Vec::new(),
+            words: Words::new(),
             large: Vec::new(),
             histogram: None,
             binned: 0,
@@ -101,7 +140,7 @@ impl Merger {
             }
             Store::Keys(totals, keys) => {
                 self.totals.merge(totals);
-                self.words.extend(keys.iter().map(|&key| word(key, 1, true)));
+                self.words.0.extend(keys.iter().map(|&key| word(key, 1, true)));
             }
             // A bin counts to 2^32: what would pass it is sealed on its own.
             Store::Histogram(totals, _) if self.binned + totals.count > u64::from(u32::MAX) => {
@@ -125,14 +164,14 @@ impl Merger {
 
     fn push_centroids(&mut self, centroids: &Centroids) {
         match centroids.as_words() {
-            Some(words) => self.words.extend_from_slice(words),
+            Some(words) => self.words.0.extend_from_slice(words),
             None => centroids.iter().for_each(|item| self.push_item(item)),
         }
     }
 
     fn push_item(&mut self, item: Item) {
         match item.as_word() {
-            Some(word) => self.words.push(word),
+            Some(word) => self.words.0.push(word),
             None => self.large.push(item),
         }
     }
@@ -143,7 +182,7 @@ impl Merger {
         let mut totals = Totals::new(Transform::Wide);
         totals.merge(&self.totals);
         (self.transform, self.totals) = (Transform::Wide, totals);
-        let words = std::mem::take(&mut self.words);
+        let words = std::mem::take(&mut self.words.0);
         let large = std::mem::take(&mut self.large);
         for item in words.into_iter().map(word_item).chain(large) {
             self.push_item(widened(item));
@@ -167,7 +206,7 @@ impl Merger {
 
     /// Everything taken in, where all of it was exact.
     pub(super) fn into_values(self) -> Vec<f64> {
-        debug_assert!(self.words.is_empty() && self.large.is_empty(), "a part was not exact");
+        debug_assert!(self.words.0.is_empty() && self.large.is_empty(), "a part was not exact");
         self.values
     }
 
@@ -175,23 +214,23 @@ impl Merger {
     pub(super) fn into_items(mut self, clusters: usize) -> Vec<Item> {
         self.fold_histogram();
         let Self { transform, totals, values, mut words, large, .. } = self;
-        words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
+        words.0.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
         let ends = (transform.key(totals.min), transform.key(totals.max));
-        if let Some(items) = grid::gather(&words, ends, totals.count, clusters) {
+        if let Some(items) = grid::gather(&words.0, ends, totals.count, clusters) {
             return merged(items, large, totals.count, clusters);
         }
-        radix::sort(&mut words, &mut Vec::new(), word_place);
-        if large.is_empty() && join_words(&mut words) {
-            return compress(&words, totals.count, clusters, MERGED_GAP);
+        words.sort();
+        if large.is_empty() && join_words(&mut words.0) {
+            return compress(&words.0, totals.count, clusters, MERGED_GAP);
         }
-        merged(words.into_iter().map(word_item).collect(), large, totals.count, clusters)
+        merged(words.0.iter().copied().map(word_item).collect(), large, totals.count, clusters)
     }
 
     /// The digest of everything taken in.
     #[must_use]
     pub fn finish(mut self) -> Digest {
         self.fold_histogram();
-        let none = self.words.is_empty() && self.large.is_empty();
+        let none = self.words.0.is_empty() && self.large.is_empty();
         if none && self.values.len() <= self.exact_max {
             return Digest::exact(self.transform, self.totals, self.values);
         }
