@@ -88,6 +88,15 @@ impl OpenDigest {
         }
     }
 
+    /// Give back room that a histogram has for values to come: few will.
+    pub(crate) fn settle(&mut self) {
+        if let Inner::Busy(busy) = &mut self.0
+            && let Some(histogram) = &mut busy.histogram
+        {
+            histogram.trim();
+        }
+    }
+
     /// Whether it still holds the values as they came.
     pub(crate) fn is_exact(&self) -> bool {
         matches!(self.0, Inner::Raw(_))
