@@ -1,7 +1,7 @@
 //! Many digests into one, whatever their order.
 
 use super::compress::{CENTROIDS, Item, MERGED_GAP, compress, joined};
-use super::grid;
+use super::grid::{self, Parts};
 use super::histogram::LogHistogram;
 use super::key::Transform;
 use super::open::{OpenDigest, Store};
@@ -24,6 +24,8 @@ pub struct Merger {
     exact_max: usize,
     /// Values of exact parts.
     values: Vec<f64>,
+    /// Of open parts: keys of single values.
+    keys: Vec<i32>,
     /// Centroids, 8 B each.
     words: Vec<u64>,
     /// Centroids too heavy for a word.
@@ -43,6 +45,7 @@ impl Merger {
             forgotten: Forgotten::default(),
             exact_max: EXACT_MERGE_MAX,
             values: Vec::new(),
+            keys: Vec::new(),
             words: Vec::new(),
             large: Vec::new(),
             histogram: None,
@@ -101,7 +104,7 @@ impl Merger {
             }
             Store::Keys(totals, keys) => {
                 self.totals.merge(totals);
-                self.words.extend(keys.iter().map(|&key| word(key, 1, true)));
+                self.keys.extend_from_slice(keys);
             }
             // A bin counts to 2^32: what would pass it is sealed on its own.
             Store::Histogram(totals, _) if self.binned + totals.count > u64::from(u32::MAX) => {
@@ -143,9 +146,10 @@ impl Merger {
         let mut totals = Totals::new(Transform::Wide);
         totals.merge(&self.totals);
         (self.transform, self.totals) = (Transform::Wide, totals);
-        let words = std::mem::take(&mut self.words);
+        let keys = std::mem::take(&mut self.keys).into_iter().map(|key| Item::tie(key, 1));
+        let words = std::mem::take(&mut self.words).into_iter().map(word_item);
         let large = std::mem::take(&mut self.large);
-        for item in words.into_iter().map(word_item).chain(large) {
+        for item in keys.chain(words).chain(large) {
             self.push_item(widened(item));
         }
     }
@@ -167,19 +171,28 @@ impl Merger {
 
     /// Everything taken in, where all of it was exact.
     pub(super) fn into_values(self) -> Vec<f64> {
-        debug_assert!(self.words.is_empty() && self.large.is_empty(), "a part was not exact");
+        debug_assert!(
+            self.keys.is_empty() && self.words.is_empty() && self.large.is_empty(),
+            "a part was not exact"
+        );
         self.values
     }
 
     /// Everything taken in, as at most `clusters` centroids.
     pub(super) fn into_items(mut self, clusters: usize) -> Vec<Item> {
         self.fold_histogram();
-        let Self { transform, totals, values, mut words, large, .. } = self;
-        words.extend(values.iter().map(|&value| word(transform.key(value), 1, true)));
+        let Self { transform, totals, values, mut keys, mut words, large, .. } = self;
+        keys.extend(values.iter().map(|&value| transform.key(value)));
         let ends = (transform.key(totals.min), transform.key(totals.max));
-        if let Some(items) = grid::gather(&words, ends, totals.count, clusters) {
-            return merged(items, large, totals.count, clusters);
+        let parts = Parts { words: &words, keys: &keys };
+        match grid::gather(parts, ends, totals.count, clusters) {
+            Some(items) if large.is_empty() => {
+                return compress(&items, totals.count, clusters, MERGED_GAP);
+            }
+            Some(items) => return merged(items, large, totals.count, clusters),
+            None => (),
         }
+        words.extend(keys.into_iter().map(|key| word(key, 1, true)));
         radix::sort(&mut words, &mut Vec::new(), word_place);
         radix::settle_runs(&mut words, word_place);
         if large.is_empty() && join_words(&mut words) {
@@ -192,7 +205,7 @@ impl Merger {
     #[must_use]
     pub fn finish(mut self) -> Digest {
         self.fold_histogram();
-        let none = self.words.is_empty() && self.large.is_empty();
+        let none = self.keys.is_empty() && self.words.is_empty() && self.large.is_empty();
         if none && self.values.len() <= self.exact_max {
             return Digest::exact(self.transform, self.totals, self.values);
         }
