@@ -241,3 +241,62 @@ impl Coarse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::compress::CENTROIDS;
+    use proptest::prelude::*;
+
+    fn gathered(words: &[u64], keys: &[i32]) -> Option<Vec<Item>> {
+        let of_words = words.iter().map(|&word| word_item(word).key);
+        let all: Vec<i32> = of_words.chain(keys.iter().copied()).collect();
+        let ends = (*all.iter().min()?, *all.iter().max()?);
+        let count = keys.len() as u64 + words.iter().map(|&word| word_weight(word)).sum::<u64>();
+        gather(Parts { words, keys }, ends, count, CENTROIDS)
+    }
+
+    /// Keys enough for the grid, `distinct` of them different, over `range`.
+    fn many(distinct: u32, range: u32) -> Vec<i32> {
+        let key = |at: u32| (at % distinct).wrapping_mul(0x9e37_79b9) % range;
+        (0..2 * PARTS_MIN as u32).map(|at| key(at).cast_signed() - 1_000).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// No weight is lost, items are sorted, the extremes are there, and no order leaves
+        /// a trace: for any range, from one key to all there are.
+        #[test]
+        fn is_a_multiset(distinct in 1u32..40_000, bits in 1u32..31, weight in 1u64..9) {
+            let mut keys = many(distinct, 1 << bits);
+            let mut words: Vec<u64> = keys[..9_000]
+                .iter()
+                .map(|&key| word(key, weight, key % 3 == 0 || weight == 1))
+                .collect();
+            let forward = gathered(&words, &keys);
+            keys.reverse();
+            words.reverse();
+            prop_assert_eq!(&forward, &gathered(&words, &keys));
+            if let Some(items) = forward {
+                let count = keys.len() as u64 + 9_000 * weight;
+                prop_assert_eq!(count, items.iter().map(|item| item.weight).sum::<u64>());
+                prop_assert!(items.windows(2).all(|pair| pair[0].key <= pair[1].key));
+                prop_assert_eq!(keys.iter().min(), items.first().map(|item| &item.key));
+                prop_assert_eq!(keys.iter().max(), items.last().map(|item| &item.key));
+            }
+        }
+    }
+
+    /// Ties in bins of their own stay ties, the extremes among them, and are not sorted.
+    #[test]
+    fn ties_stay_ties() {
+        for distinct in [1, 2, 7] {
+            let keys = many(distinct, 1 << 20);
+            let mut sorted = keys.clone();
+            sorted.sort_unstable();
+            let wanted = joined(sorted.into_iter().map(|key| Item::tie(key, 1)));
+            assert_eq!(Some(wanted), gathered(&[], &keys), "{distinct} keys");
+        }
+    }
+}

@@ -6,11 +6,18 @@ use super::histogram::LogHistogram;
 use super::key::Transform;
 use super::open::{OpenDigest, Store};
 use super::radix;
+use super::scale;
 use super::sealed::{Body, Centroids, Digest, Forgotten, join_words, word, word_item, word_place};
 use super::totals::Totals;
 
 /// Merged answers stay exact up to this many values when every part was.
 pub(super) const EXACT_MERGE_MAX: usize = 4096;
+
+/// Slots of the scale function that a histogram's bins are cut at: finer than the centroids
+/// that they become part of.
+const HISTOGRAM_SLOTS: usize = 4 * CENTROIDS;
+/// The scale function is for at least this many values.
+const SLOTS_COUNT_MIN: u64 = 3;
 
 /// Gathers digests, sealed and open, and merges them once.
 ///
@@ -157,11 +164,29 @@ impl Merger {
     /// Turn the counts of open parts into centroids.
     fn fold_histogram(&mut self) {
         let Some(histogram) = self.histogram.take() else { return };
+        let count = std::mem::take(&mut self.binned);
         self.forgotten.add(histogram.forgotten());
-        let items = histogram.items();
-        let count = items.iter().map(|item| item.weight).sum();
-        let items = compress(&joined(items), count, 4 * CENTROIDS, MERGED_GAP);
-        items.into_iter().for_each(|item| self.push_item(item));
+        let ends = (self.transform.key(self.totals.min), self.transform.key(self.totals.max));
+        let mut slots = scale::limits(count.max(SLOTS_COUNT_MIN), HISTOGRAM_SLOTS);
+        let (mut before, mut end) = (0.0, 0.0);
+        for mut rest in histogram.items() {
+            // Nothing is joined here: what is too fine the merge makes coarser, once.
+            while rest.spread > 0 {
+                while end <= before {
+                    end = slots.next().unwrap_or(f64::INFINITY);
+                }
+                let weight = (end - before).ceil().min(rest.weight as f64) as u64;
+                if weight == rest.weight {
+                    break;
+                }
+                let (part, remainder) = rest.split(weight);
+                self.push_item(held(part, ends));
+                before += weight as f64;
+                rest = remainder;
+            }
+            before += rest.weight as f64;
+            self.push_item(held(rest, ends));
+        }
     }
 
     /// Totals of everything taken in.
@@ -212,6 +237,11 @@ impl Merger {
         let (transform, totals, forgotten) = (self.transform, self.totals.clone(), self.forgotten);
         Digest::compressed(transform, totals, forgotten, &self.into_items(CENTROIDS))
     }
+}
+
+/// A part of a bin as a centroid. Wide bins round their offsets, which may pass the extremes.
+fn held(item: Item, (low, high): (i32, i32)) -> Item {
+    Item { key: item.key.clamp(low, high), spread: item.spread.min(0), ..item }
 }
 
 /// A centroid of the standard axis on the wide one.
