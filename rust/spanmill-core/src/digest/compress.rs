@@ -74,7 +74,7 @@ impl Item {
     }
 
     /// Cut the first `weight` values off an even spread.
-    fn split(self, weight: u64) -> (Self, Self) {
+    pub(super) fn split(self, weight: u64) -> (Self, Self) {
         let share = weight as f64 / self.weight as f64;
         let cut = (2.0 * f64::from(self.spread) * share) as i32;
         let start = self.key - self.spread;

@@ -9,7 +9,8 @@ use super::open::EXACT_MAX;
 use super::radix;
 use super::totals::Totals;
 
-const PURE: u64 = 1 << 31;
+/// Set in the word of a tie.
+pub(super) const PURE: u64 = 1 << 31;
 const ESCAPED: u64 = 1 << 30;
 /// First weight that does not fit into a centroid's word.
 const WORD_WEIGHT_MAX: u64 = ESCAPED - 1;
@@ -82,10 +83,16 @@ pub(super) fn word_key(word: u64) -> i32 {
     radix::key(word_place(word))
 }
 
+/// The weight of a word that is not escaped.
+#[inline]
+pub(super) fn word_weight(word: u64) -> u64 {
+    word & WORD_WEIGHT_MAX
+}
+
 /// The centroid of a word that is not escaped.
 #[inline]
 pub(super) fn word_item(word: u64) -> Item {
-    let weight = word & WORD_WEIGHT_MAX;
+    let weight = word_weight(word);
     let key = word_key(word);
     if word & PURE == 0 { Item::mean(key, weight) } else { Item::tie(key, weight) }
 }
