@@ -3,6 +3,8 @@
 //! Adding integers to bins is commutative, so the result is the same for any order,
 //! at a fraction of a sort's cost.
 
+use std::cell::Cell;
+
 use super::compress::{Item, joined};
 use super::radix;
 use super::scale;
@@ -92,7 +94,14 @@ pub(super) fn gather(
         return None;
     }
     radix::sort(&mut apart, &mut Vec::new(), word_place);
-    Some(grid.items(&coarse, &joined(apart.into_iter().map(word_item))))
+    let items = grid.items(&coarse, &joined(apart.into_iter().map(word_item)));
+    ROOM.set(Some(grid.bins));
+    Some(items)
+}
+
+thread_local! {
+    /// Bins that the thread keeps: fresh memory costs as much as filling it.
+    static ROOM: Cell<Option<Box<[Bin; BINS]>>> = const { Cell::new(None) };
 }
 
 struct Grid {
@@ -109,7 +118,7 @@ impl Grid {
     fn new((low, high): (i32, i32)) -> Self {
         let range = high.abs_diff(low);
         let shift = (u32::BITS - range.leading_zeros()).saturating_sub(BINS.trailing_zeros());
-        Self { low: radix::place(low), range, shift, bins: empty_bins() }
+        Self { low: radix::place(low), range, shift, bins: empty_bins((range >> shift) as usize) }
     }
 
     /// Offset of a place from the smallest.
@@ -164,7 +173,12 @@ impl Grid {
     }
 }
 
-fn empty_bins() -> Box<[Bin; BINS]> {
+/// Bins that are empty up to the last one in use.
+fn empty_bins(last: usize) -> Box<[Bin; BINS]> {
+    if let Some(mut bins) = ROOM.take() {
+        bins[..=last].fill(EMPTY);
+        return bins;
+    }
     let bins = vec![EMPTY; BINS].into_boxed_slice();
     bins.try_into().unwrap_or_else(|_| unreachable!("as many as there are"))
 }
