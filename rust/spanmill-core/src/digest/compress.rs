@@ -87,9 +87,32 @@ impl Item {
     }
 }
 
+/// Items looked at together where a source can.
+pub(super) const BLOCK: usize = 8;
+
 /// Something sorted that a walk reads as items.
 pub(super) trait Source: Copy {
+    /// How many are looked at one by one before a block is tried again.
+    const SINGLY: usize = usize::MAX;
+
     fn item(self) -> Item;
+
+    /// Several as one, where none of them is a tie that may have to stay alone.
+    #[inline]
+    fn block(_items: &[Self; BLOCK]) -> Option<Block> {
+        None
+    }
+}
+
+/// What a centroid needs to know of several items.
+pub(super) struct Block {
+    /// Keys of the first and the last.
+    pub ends: (i32, i32),
+    pub weight: u32,
+    /// Sum of weights times keys, from the first key on.
+    pub offset_sum: u64,
+    /// All are values, not means.
+    pub pure: bool,
 }
 
 impl Source for Item {
@@ -153,6 +176,16 @@ impl Cluster {
         self.last = radix::key(last);
         self.weight += values.len() as u64;
         self.offset_sum += sum.cast_signed() as f64;
+    }
+
+    #[inline]
+    fn absorb_block(&mut self, block: &Block) {
+        self.pure &= block.pure;
+        self.last = block.ends.1;
+        self.weight += u64::from(block.weight);
+        let start = i64::from(block.ends.0) - i64::from(self.first);
+        self.offset_sum += start as f64 * f64::from(block.weight);
+        self.offset_sum += block.offset_sum.cast_signed() as f64;
     }
 
     fn finish(self) -> Item {
@@ -374,10 +407,46 @@ impl<'a> Pass<'a> {
     }
 
     /// Let the items that belong to the open centroid join it; returns those that do not.
-    ///
-    /// What most items take, so it keeps to local variables.
     #[inline]
     fn absorb_run<'b, T: Source>(&mut self, items: &'b [T]) -> &'b [T] {
+        // Where a slot holds few, trying a block costs more than it gains.
+        if items.len() < BLOCK * (self.limits.len() - self.slot) {
+            return self.absorb_each(items);
+        }
+        let mut rest = items;
+        loop {
+            rest = self.absorb_blocks(rest);
+            let (next, others) = rest.split_at(rest.len().min(T::SINGLY));
+            let left = self.absorb_each(next);
+            if !left.is_empty() || others.is_empty() {
+                return &rest[next.len() - left.len()..];
+            }
+            rest = others;
+        }
+    }
+
+    /// The same while all of a block surely belong.
+    #[inline]
+    fn absorb_blocks<'b, T: Source>(&mut self, items: &'b [T]) -> &'b [T] {
+        let Some(cluster) = &mut self.open else { return items };
+        let suspect = self.watch.as_ref().map_or(i64::MAX, Watch::suspect);
+        let mut rest = items;
+        while let Some((items, others)) = rest.split_first_chunk()
+            && let Some(block) = T::block(items)
+            && self.before + f64::from(block.weight) <= self.end
+            && i64::from(block.ends.1) - i64::from(self.last.key) <= suspect
+        {
+            cluster.absorb_block(&block);
+            self.before += f64::from(block.weight);
+            self.last = items[BLOCK - 1].item();
+            rest = others;
+        }
+        rest
+    }
+
+    /// The same one by one. What most items take, so it keeps to local variables.
+    #[inline]
+    fn absorb_each<'b, T: Source>(&mut self, items: &'b [T]) -> &'b [T] {
         let Some(cluster) = self.open else { return items };
         let (mut open, mut before, mut last) = (cluster, self.before, self.last);
         let (slot_end, alone) = (self.end, self.alone_share * self.width);
@@ -539,6 +608,27 @@ mod tests {
         let of_items = condense(|pass| pass.walk_on(&items), 0, &limits, Vec::new());
         let of_values = condense(|pass| pass.walk_values(&values), 0, &limits, Vec::new());
         assert_eq!(of_items, of_values);
+    }
+
+    /// Words, which are looked at in blocks, give the centroids that their items give.
+    #[test]
+    fn words_are_items() {
+        let weight = |at: i32| (at % 7 + if at % 41 == 0 { 9_000 } else { 1 }) as u64;
+        let item = |at: i32| match at % 11 {
+            0 => Item::tie(at * 600, weight(at)),
+            _ => Item::mean(at * 600 + at % 5, weight(at)),
+        };
+        let items: Vec<Item> = (0..9_000).chain(40_000..41_000).map(item).collect();
+        let words: Vec<u64> = items.iter().filter_map(|item| item.as_word()).collect();
+        let count = items.iter().map(|item| item.weight).sum();
+        let of = |clusters| {
+            let of_items = compress(&items, count, clusters, MERGED_GAP);
+            (of_items, compress(&words, count, clusters, MERGED_GAP))
+        };
+        for clusters in [20, CENTROIDS, 4 * CENTROIDS] {
+            let (of_items, of_words) = of(clusters);
+            assert_eq!(of_items, of_words, "{clusters} centroids");
+        }
     }
 
     /// A tie of a million equal values stays one exact centroid.

@@ -1,6 +1,6 @@
 //! A sealed digest: immutable, shared, mergeable.
 
-use super::compress::{Item, Source};
+use super::compress::{BLOCK, Block, Item, Source};
 use super::curve::{Curve, Place};
 use super::error::DigestError;
 use super::key::Transform;
@@ -14,6 +14,9 @@ pub(super) const PURE: u64 = 1 << 31;
 const ESCAPED: u64 = 1 << 30;
 /// First weight that does not fit into a centroid's word.
 const WORD_WEIGHT_MAX: u64 = ESCAPED - 1;
+
+/// Keys that a block of words may span: with its weights the sum of products fits 64 bits.
+const OFFSETS_MAX: u32 = 1 << 31;
 
 /// Mean value and weight of one centroid, as other engines store it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -99,9 +102,35 @@ pub(super) fn word_item(word: u64) -> Item {
 
 /// A word is read as its item.
 impl Source for u64 {
+    const SINGLY: usize = BLOCK;
+
     #[inline]
     fn item(self) -> Item {
         word_item(self)
+    }
+
+    #[inline]
+    fn block(words: &[Self; BLOCK]) -> Option<Block> {
+        let (first, last) = (word_place(words[0]), word_place(words[BLOCK - 1]));
+        let (mut weight, mut offset_sum, mut pure, mut ties) = (0, 0, PURE, 0);
+        for &word in words {
+            let one = word_weight(word);
+            weight += one;
+            // What passes 64 bits is not used.
+            offset_sum = u64::wrapping_add(offset_sum, u64::from(word_place(word) - first) * one);
+            pure &= word;
+            // A tie's weight passes 1, a mean's bit for ties is not set.
+            ties |= (word & PURE) * (one >> 1);
+        }
+        let weight = u32::try_from(weight).ok()?;
+        // Weights have 30 bits, so that eight products fit.
+        let fits = ties == 0 && last - first < OFFSETS_MAX;
+        fits.then(|| Block {
+            ends: (radix::key(first), radix::key(last)),
+            weight,
+            offset_sum,
+            pure: pure != 0,
+        })
     }
 }
 
