@@ -13,7 +13,7 @@ use super::sealed::{PURE, word, word_item, word_place, word_weight};
 /// Bins over the range of the data: far more than centroids, and they fit the cache.
 const BINS: usize = 1 << 14;
 /// Fewer centroids and values than this are sorted.
-const PARTS_MIN: usize = 1 << 15;
+const PARTS_MIN: usize = 1 << 14;
 /// Share of its slot of the scale function that a bin of different keys may hold.
 const SLOT_SHARE: f64 = 0.5;
 /// Largest count whose key sums fit: weights times offsets of up to 18 bits.
