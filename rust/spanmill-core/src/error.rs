@@ -49,6 +49,60 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A file of ours does not read. The daemon refuses to start on it.
+    #[error(
+        "{} {what} at byte {offset}; run `spanmill doctor --data-dir DIR` to see what is affected",
+        .path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where reading stopped, bytes from the start of the file.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// A file was written by a version whose layout this one does not read.
+    #[error(
+        "{} has layout {found}, and this version reads {wanted}; start the version that wrote it, \
+         or move data_dir away to begin anew",
+        .path.display()
+    )]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// Frame version, kind and layout in the file.
+        found: String,
+        /// Those that this version reads.
+        wanted: String,
+    },
+    /// The journal cannot be written: nothing may be acknowledged any more.
+    #[error(
+        "journal {}: {source}; acknowledging nothing more: restart the daemon once the disk is well, \
+         it replays what was acknowledged",
+        .path.display()
+    )]
+    Journal {
+        /// The segment.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// There is no room in the journal. Nothing was folded.
+    #[error(
+        "no room for {wanted} B in the journal of {}: the disk is full; free some of it, events wait \
+         at their senders",
+        .path.display()
+    )]
+    Full {
+        /// The journal's folder.
+        path: PathBuf,
+        /// Bytes that were to be written.
+        wanted: usize,
+    },
+    /// A batch id came again with other content. Nothing was folded.
+    #[error("batch id {0:?} was used for other content before; give each batch an id of its own")]
+    BatchConflict(String),
     /// Most sources are ahead of our clock, so it is ours that is in doubt. Nothing was folded.
     #[error(
         "{ahead} of {of} sources seen in the last minute are more than window.future_skew ahead of \
@@ -68,11 +122,18 @@ pub enum Error {
 /// When a request refused for a clock in doubt may come again, seconds: clocks are not set sooner.
 const CLOCK_RETRY_S: f64 = 5.0;
 
+/// When a request refused for a full disk may come again, seconds: it takes a person to make room.
+const FULL_RETRY_S: f64 = 10.0;
+
 impl Error {
     /// Seconds after which the same request may succeed; `None` where it never will.
     #[must_use]
     pub fn retry_after_s(&self) -> Option<f64> {
-        matches!(self, Self::ClockSuspect { .. }).then_some(CLOCK_RETRY_S)
+        match self {
+            Self::ClockSuspect { .. } => Some(CLOCK_RETRY_S),
+            Self::Full { .. } => Some(FULL_RETRY_S),
+            _ => None,
+        }
     }
 }
 

@@ -7,11 +7,14 @@
 mod batch;
 mod budget;
 pub mod clock;
+mod codec;
 mod companion;
 pub mod config;
 mod convention;
 pub mod digest;
+pub mod disk;
 pub mod error;
+mod file;
 mod folder;
 mod ingest;
 mod ledger;
