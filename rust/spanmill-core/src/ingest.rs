@@ -77,7 +77,7 @@ fn apply(state: &State, batch: &mut Batch, verdict: &Verdict<'_>) {
     let horizon_s = verdict.horizon_ns.div_euclid(SECOND_NS);
     for (groups, grouped) in objectives.iter().zip(&plan.objectives) {
         if !groups.tallies.is_empty() {
-            grouped.objective.add(&groups.tallies, horizon_s);
+            grouped.objective.add(&groups.tallies, horizon_s, 0);
         }
     }
 }
