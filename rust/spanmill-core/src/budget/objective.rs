@@ -45,8 +45,8 @@ impl Objective {
 
     /// Add a batch's tallies under one lock, but for seconds before the horizon.
     ///
-    /// `cut` counts the checkpoints begun before the batch was numbered.
-    pub(crate) fn add(&self, tallies: &[Tally], horizon_s: i64, cut: u64) {
+    /// `cut` is the last one before the batch.
+    pub(crate) fn add(&self, tallies: &[Tally], horizon_s: i64, cut: Stamp) {
         let grouped = !self.config.group_by.is_empty();
         let mut counters = self.counters.lock();
         counters.enter(cut);
@@ -75,7 +75,7 @@ impl Objective {
         self.counters.lock().heap_bytes()
     }
 
-    /// Write down what was changed before the cut and under the stamps from `from` on.
+    /// Write down what was changed after the cut `from` and stood at the cut `to`.
     ///
     /// `spill` is called often, without the lock. Returns how many chunks it was.
     ///
@@ -85,11 +85,11 @@ impl Objective {
     pub(crate) fn save(
         &self,
         number: usize,
-        (cut, from): (u64, Stamp),
+        (from, to): (Stamp, Stamp),
         out: &mut Writer,
         spill: &mut dyn FnMut(&mut Writer) -> Result<()>,
     ) -> Result<usize> {
-        self.counters.lock().enter(cut);
+        self.counters.lock().begin_pass(to);
         let mut saved = 0;
         loop {
             let progress = self.counters.lock().save_some(number, from, out);
@@ -99,7 +99,6 @@ impl Objective {
                 None => break,
             }
         }
-        let to = self.stamp();
         let passed = std::mem::take(&mut self.counters.lock().passing);
         for (place, past) in passed.overtaken {
             saved += past.save((number, place), (from, to), out);
@@ -113,19 +112,12 @@ impl Objective {
         self.counters.lock().passing = Passing::default();
     }
 
-    /// Stamp that changes now bear.
-    pub(crate) fn stamp(&self) -> Stamp {
-        self.counters.lock().stamp()
+    /// Take up where a checkpoint stood: `cut` is the last one.
+    pub(crate) fn restore(&self, cut: Stamp) {
+        self.counters.lock().cut = cut;
     }
 
-    /// Let changes bear stamps from `first` on, and no cut be known yet.
-    pub(crate) fn set_first_stamp(&self, first: Stamp) {
-        let mut counters = self.counters.lock();
-        counters.first = first;
-        counters.cut = 0;
-    }
-
-    /// Put back what a file has of one group, last changed under `stamp`.
+    /// Put back what a file has of one group, last changed after the cut `stamp`.
     ///
     /// There must be fewer than `groups_max` groups.
     pub(crate) fn load(&self, saved: SavedGroup, stamp: Stamp, groups_max: usize) -> Read<()> {

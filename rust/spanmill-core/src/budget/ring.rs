@@ -27,8 +27,8 @@ pub(crate) const HORIZON_S: i64 = 90 * DAY;
 /// Buckets allocated together: an objective group that is seldom hit stays small.
 const CHUNK: i64 = 60;
 
-/// Which checkpoint something is new to: one more after each.
-pub(crate) type Stamp = u32;
+/// The last cut before a change: a record's number, 0 before any cut.
+pub(crate) type Stamp = u64;
 
 #[derive(Clone)]
 struct Chunk {
@@ -97,7 +97,7 @@ impl SavedChunk {
     }
 }
 
-/// Write down what was overtaken of chunks changed under stamps [from, to), and end the list.
+/// Write down what was overtaken of chunks changed after cuts [from, to), and end the list.
 pub(super) fn save_overtaken(
     overtaken: &[Overtaken],
     (from, to): (Stamp, Stamp),
@@ -117,7 +117,7 @@ pub(super) fn save_overtaken(
 #[derive(Clone, Default)]
 struct Ring {
     chunks: Vec<Option<Box<Chunk>>>,
-    /// When each was last changed: beside them, so that a checkpoint finds the new ones
+    /// Of the last change of each: beside them, so that a checkpoint finds the new ones
     /// without touching the others.
     stamps: Vec<Stamp>,
 }
@@ -143,7 +143,7 @@ impl Ring {
         place
     }
 
-    /// `keep` gets a chunk, and when it was last changed, before its first change under this stamp.
+    /// `keep` gets a chunk, and when it was last changed, before its first change after this cut.
     fn add(
         &mut self,
         tier: &Tier,
@@ -197,8 +197,8 @@ pub(crate) struct CounterRing {
 impl CounterRing {
     /// Count events of one second.
     ///
-    /// `stamp` says which checkpoint they are new to. What an earlier one may have yet to
-    /// write goes to `overtaken`, where there is one, before it changes.
+    /// `stamp` is the last cut before them. What stood at that cut goes to `overtaken`,
+    /// where there is one, before it changes.
     pub(crate) fn add(
         &mut self,
         second: i64,
@@ -223,7 +223,7 @@ impl CounterRing {
         self.newest_s
     }
 
-    /// Write down the chunks changed under stamps [from, to), and end the list; how many they were.
+    /// Write down the chunks changed after cuts [from, to), and end the list; how many they were.
     pub(super) fn save(&self, (from, to): (Stamp, Stamp), out: &mut Writer) -> usize {
         let mut saved = 0;
         for (tier, ring) in self.rings.iter().enumerate() {
@@ -241,7 +241,7 @@ impl CounterRing {
         saved
     }
 
-    /// Put back a chunk that was last changed under `stamp`.
+    /// Put back a chunk that was last changed after the cut `stamp`.
     pub(super) fn load(&mut self, SavedChunk(tier, chunk): SavedChunk, stamp: Stamp) {
         let ring = &mut self.rings[tier];
         let place = ring.place(&TIERS[tier], chunk.number);
