@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
@@ -13,7 +13,7 @@ use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
 pub type Condition = (String, Vec<String>);
 
 /// Everything the engine needs to know.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Folder that this engine alone may use.
@@ -42,7 +42,7 @@ impl Config {
 }
 
 /// What an acknowledgement promises.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// Nothing survives a restart.
@@ -50,7 +50,7 @@ pub enum Durability {
 }
 
 /// How event time moves.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WindowConfig {
     /// How far the watermark trails the newest event.
@@ -62,7 +62,7 @@ pub struct WindowConfig {
 }
 
 /// One view: which events, cut how, measured by what.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ViewConfig {
     /// Unique name.
@@ -81,7 +81,7 @@ pub struct ViewConfig {
 }
 
 /// One objective.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveConfig {
     /// Unique name.
@@ -106,7 +106,7 @@ pub struct ObjectiveConfig {
 }
 
 /// Bounds on everything that grows.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Series of one view.

@@ -60,7 +60,8 @@ impl Classes {
 
     fn save(&self, out: &mut Writer) {
         let Self { received, counted, duplicate, late, rejected, sampled_out } = self;
-        for events in [received, counted, duplicate, late, sampled_out].into_iter().chain(rejected) {
+        for events in [received, counted, duplicate, late, sampled_out].into_iter().chain(rejected)
+        {
             out.varint(*events);
         }
     }

@@ -75,6 +75,8 @@ impl Past {
 pub(super) struct Passing {
     /// The groups before it have been written.
     next: usize,
+    /// Chunks changed between the cut before and this one.
+    fresh: u64,
     pub overtaken: BTreeMap<usize, Past>,
 }
 
@@ -83,15 +85,15 @@ impl Passing {
         self.next != usize::MAX
     }
 
-    fn begin(&mut self) {
-        *self = Self { next: ALL, overtaken: BTreeMap::new() };
+    fn begin(&mut self, fresh: u64) {
+        *self = Self { next: ALL, fresh, overtaken: BTreeMap::new() };
     }
 }
 
 impl Default for Passing {
     /// None is being written: nothing is kept aside.
     fn default() -> Self {
-        Self { next: usize::MAX, overtaken: BTreeMap::new() }
+        Self { next: usize::MAX, fresh: 0, overtaken: BTreeMap::new() }
     }
 }
 
@@ -101,12 +103,15 @@ pub(super) struct Counters {
     pub groups: Vec<Group>,
     /// The last cut.
     pub cut: Stamp,
+    /// Chunks changed since, about.
+    fresh: u64,
     pub passing: Passing,
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { groups: vec![Group::default()], cut: 0, passing: Passing::default() }
+        let groups = vec![Group::default()];
+        Self { groups, cut: 0, fresh: 0, passing: Passing::default() }
     }
 }
 
@@ -116,16 +121,17 @@ impl Counters {
     pub(super) fn enter(&mut self, cut: Stamp) {
         if self.cut < cut {
             self.cut = cut;
-            self.passing.begin();
+            self.passing.begin(std::mem::take(&mut self.fresh));
         }
     }
 
-    /// Begin to write what stood at this cut.
-    pub(super) fn begin_pass(&mut self, cut: Stamp) {
+    /// Begin to write what stood at this cut; how many chunks are new since the one before, about.
+    pub(super) fn begin_pass(&mut self, cut: Stamp) -> u64 {
         self.enter(cut);
         if !self.passing.is_on() {
-            self.passing.begin();
+            self.passing.begin(0);
         }
+        self.passing.fresh
     }
 
     /// The group at a place, made on first sight.
@@ -150,7 +156,7 @@ impl Counters {
         group.stamp = stamp;
         group.events += tally.counts.total();
         let chunks = past.map(|past| &mut past.chunks);
-        group.ring.add(tally.second, tally.counts, stamp, chunks);
+        self.fresh += group.ring.add(tally.second, tally.counts, stamp, chunks);
     }
 
     /// Write down some groups more; how many chunks they were, `None` after the last.

@@ -143,25 +143,27 @@ impl Ring {
         place
     }
 
-    /// `keep` gets a chunk, and when it was last changed, before its first change after this cut.
+    /// `keep` gets a chunk, and when it was last changed, before its first change after this
+    /// cut. Whether it is its first.
     fn add(
         &mut self,
         tier: &Tier,
         second: i64,
         counts: Counts,
         (stamp, keep): (Stamp, &mut impl FnMut(Stamp, &Chunk)),
-    ) {
+    ) -> bool {
         let (number, bucket) = Self::slot(tier, second);
         let place = self.place(tier, number);
         // A newer chunk in this place means the event's time was let go.
         if self.chunks[place].as_ref().is_some_and(|chunk| chunk.number > number) {
-            return;
+            return false;
         }
         let changed = std::mem::replace(&mut self.stamps[place], stamp);
-        if changed != stamp
-            && let Some(chunk) = &self.chunks[place]
-        {
-            keep(changed, chunk);
+        let mut is_fresh = changed != stamp;
+        match &self.chunks[place] {
+            Some(chunk) if is_fresh => keep(changed, chunk),
+            Some(_) => {}
+            None => is_fresh = true,
         }
         match &mut self.chunks[place] {
             Some(chunk) if chunk.number == number => chunk.counts[bucket].add(counts),
@@ -171,6 +173,7 @@ impl Ring {
                 *old = Some(Box::new(fresh));
             }
         }
+        is_fresh
     }
 
     fn at(&self, tier: &Tier, second: i64) -> Counts {
@@ -198,15 +201,16 @@ impl CounterRing {
     /// Count events of one second.
     ///
     /// `stamp` is the last cut before them. What stood at that cut goes to `overtaken`,
-    /// where there is one, before it changes.
+    /// where there is one, before it changes. Returns how many chunks are new since the cut.
     pub(crate) fn add(
         &mut self,
         second: i64,
         counts: Counts,
         stamp: Stamp,
         mut overtaken: Option<&mut Vec<Overtaken>>,
-    ) {
+    ) -> u64 {
         self.newest_s = self.newest_s.max(Some(second));
+        let mut fresh = 0;
         for (index, (ring, tier)) in self.rings.iter_mut().zip(&TIERS).enumerate() {
             let mut keep = |stamp: Stamp, chunk: &Chunk| {
                 if let Some(overtaken) = overtaken.as_deref_mut() {
@@ -214,8 +218,9 @@ impl CounterRing {
                     overtaken.push(Overtaken { tier: index as u8, stamp, chunk });
                 }
             };
-            ring.add(tier, second, counts, (stamp, &mut keep));
+            fresh += u64::from(ring.add(tier, second, counts, (stamp, &mut keep)));
         }
+        fresh
     }
 
     /// Newest second with an event.
@@ -299,7 +304,7 @@ mod tests {
 
     impl CounterRing {
         fn count(&mut self, second: i64, counts: Counts) {
-            self.add(second, counts, 1, None);
+            let _ = self.add(second, counts, 1, None);
         }
     }
 
