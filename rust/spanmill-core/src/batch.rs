@@ -55,6 +55,8 @@ impl Unknown {
 pub(crate) struct Groups {
     cache: IdentityCache,
     unknown: Unknown,
+    /// Series that this batch's identities were the first of, with their serials.
+    pub new: Vec<(u32, u64)>,
     /// Series of each event; only filled for views.
     pub series: Vec<u32>,
     /// Good and bad by group and second; only filled for objectives.
@@ -84,6 +86,8 @@ pub(crate) struct Batch {
     pub by_shard: ByShard,
     /// Newest event that is not future-dated, Unix nanoseconds.
     pub newest_ns: Option<i64>,
+    /// Oldest event, Unix nanoseconds; `i64::MAX` before any.
+    pub oldest_ns: i64,
     /// Where spans had their attributes last.
     layout: Layout<Meaning>,
     tuple: Vec<ValueId>,
@@ -114,6 +118,7 @@ impl Batch {
             groups: plan.groupings().map(|_| Groups::default()).collect(),
             by_shard: ByShard::default(),
             newest_ns: None,
+            oldest_ns: i64::MAX,
             layout: Layout::default(),
             tuple: Vec::new(),
         }
@@ -135,8 +140,10 @@ impl Batch {
         self.accounts.clear();
         self.wide.clear();
         self.newest_ns = None;
+        self.oldest_ns = i64::MAX;
         for groups in &mut self.groups {
             groups.unknown.clear();
+            groups.new.clear();
             groups.series.clear();
             groups.tallies.clear();
             groups.latest.clear();
@@ -256,6 +263,7 @@ impl Batch {
             }
         };
         self.newest_ns = self.newest_ns.max(Some(ends_ns));
+        self.oldest_ns = self.oldest_ns.min(ends_ns);
         if plan.wide.is_some() {
             self.wide.keep_span();
         }
@@ -371,9 +379,13 @@ impl Groups {
             return;
         }
         let mut identities = grouping.identities.write();
-        let cache = &mut self.cache;
+        let (cache, new) = (&mut self.cache, &mut self.new);
         let resolve = |tuple: &Vec<ValueId>| {
+            let serial = identities.next_serial();
             let series = identities.resolve(tuple);
+            if identities.next_serial() > serial {
+                new.push((series, serial));
+            }
             cache.learn(tuple, series);
             series
         };

@@ -140,6 +140,32 @@ impl Accounts {
         &mut self.list[place as usize].classes
     }
 
+    /// Every account.
+    pub(crate) fn list(&self) -> &[Account] {
+        &self.list
+    }
+
+    /// Put back an account as it was written down.
+    pub(crate) fn push(&mut self, account: Account) {
+        self.list.push(account);
+    }
+
+    /// Count what was not refused, but for `late` of each account, in its order.
+    pub(crate) fn settle(&mut self) {
+        for Account { classes, .. } in &mut self.list {
+            let rejected: u64 = classes.rejected.iter().sum();
+            classes.counted = classes.received - rejected - classes.late;
+        }
+    }
+
+    /// The same events, all of which were here before.
+    pub(crate) fn make_duplicate(&mut self) {
+        for Account { classes, .. } in &mut self.list {
+            let received = classes.received;
+            *classes = Classes { received, duplicate: received, ..Classes::default() };
+        }
+    }
+
     /// (source, events received, those of them that are future-dated) of each account.
     pub(crate) fn by_skew(&self) -> impl Iterator<Item = (ValueId, u64, u64)> {
         self.list.iter().map(|account| {

@@ -1,6 +1,7 @@
 //! What the paths of ingest, query and rollup share.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
@@ -8,8 +9,11 @@ use parking_lot::{Mutex, RwLock};
 use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
 use crate::config::{Config, Limits};
-use crate::error::Result;
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::journal::{Journal, Slot};
 use crate::ledger::Ledger;
+use crate::record::{self, Seal};
 use crate::sequence::Sequencer;
 use crate::stats::Stats;
 use crate::value::Values;
@@ -17,6 +21,11 @@ use crate::view::{Plan, View};
 use crate::window::{
     BUCKET_S, Footprint, Held, Kept, Leaf, SealSink, SealedBucket, TIERS, WindowStore, demote,
 };
+
+/// Keyed by when and where we started: enough against strings chosen beforehand.
+pub(crate) fn seed(clock: &dyn Clock) -> u64 {
+    clock.now_ns().cast_unsigned() ^ u64::from(std::process::id()).rotate_left(32)
+}
 
 /// Scratch batches: as many as requests were ever decoded at once.
 #[derive(Default)]
@@ -69,6 +78,10 @@ pub(crate) struct State {
     pub limits: Limits,
     pub future_skew_ns: i64,
     pub clock: Arc<dyn Clock>,
+    pub disk: Arc<dyn Disk>,
+    pub folder: PathBuf,
+    /// Told what is recovered; there is none before that, and none while durability is off.
+    journal: OnceLock<Arc<Journal>>,
     pub sequence: Sequencer,
     pub ledger: Ledger,
     pub stats: Stats,
@@ -84,21 +97,26 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// `values` are those that a checkpoint holds: ids in records are theirs.
     pub(crate) fn new(
         config: &Config,
-        clock: Arc<dyn Clock>,
+        (clock, disk): (Arc<dyn Clock>, Arc<dyn Disk>),
+        values: Option<Values>,
         sink: Option<Box<dyn SealSink>>,
     ) -> Result<Self> {
-        // Keyed by when and where we started: enough against strings chosen beforehand.
-        let seed = clock.now_ns().cast_unsigned() ^ u64::from(std::process::id()).rotate_left(32);
         let limits = config.limits.clone();
-        let values = Values::new(limits.dimension_values, limits.dimension_bytes, seed);
+        let values = values.unwrap_or_else(|| {
+            Values::new(limits.dimension_values, limits.dimension_bytes, seed(&*clock))
+        });
         Ok(Self {
             plan: Plan::new(config, &values)?,
             values,
             future_skew_ns: (config.window.future_skew_s * SECOND_NS as f64) as i64,
             clock,
-            sequence: Sequencer::new(&config.window),
+            disk,
+            folder: config.data_dir.clone(),
+            journal: OnceLock::new(),
+            sequence: Sequencer::new(&config.window, &limits),
             ledger: Ledger::new(limits.sources),
             limits,
             stats: Stats::default(),
@@ -111,6 +129,16 @@ impl State {
         })
     }
 
+    /// Where records go; `None` while durability is off.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.get().map(|journal| &**journal)
+    }
+
+    /// Write records here from now on; once, when everything in it is recovered.
+    pub(crate) fn begin_journal(&self, journal: Arc<Journal>) {
+        assert!(self.journal.set(journal).is_ok(), "a journal is begun once");
+    }
+
     /// Bucket number below which everything is sealed; `None` before the first time.
     pub(crate) fn sealed(&self) -> Option<i64> {
         self.kept.read().sealed()
@@ -121,17 +149,30 @@ impl State {
         self.kept.read().clone()
     }
 
+    /// Count on what a record says was held.
+    pub(crate) fn keep(&self, kept: &Kept) {
+        *self.kept.write() = kept.clone();
+    }
+
     /// Move the idle watermark, seal what the watermark has passed, and keep to the memory budget.
     ///
     /// What a sealing pass or the budget gives up is let go a pass later: a query that
     /// was understood in between still finds it.
     pub(crate) fn seal(&self) -> Result<()> {
-        self.sequence.tick(self.clock.now_ns());
+        let journal = self.journal();
+        let idle = |at: i64, slot: Slot| slot.fill(record::WATERMARK, at.to_le_bytes().to_vec());
+        self.sequence.tick(self.clock.now_ns(), journal, size_of::<i64>(), idle)?;
         let mut sealer = self.sealer.lock();
         let settled = self.sequence.settled();
         let kept = self.kept();
         let written = match settled.filter(|through| kept.sealed() < Some(*through)) {
-            Some(through) => self.seal_through(&kept, through, &mut sealer),
+            Some(through) => {
+                // Batches may come between the two: none of them adds to what is settled.
+                if let Some(slot) = self.sequence.number(journal, Seal::BYTES_MAX)? {
+                    slot.fill(record::SEAL, Seal { through, kept: kept.clone() }.write());
+                }
+                self.seal_through(&kept, through, &mut sealer)
+            }
             None if sealer.demoted => {
                 self.plan.views.iter().for_each(|view| view.windows.retire(&kept));
                 Ok(())
@@ -140,6 +181,13 @@ impl State {
         };
         sealer.demoted = self.keep_to_budget();
         written
+    }
+
+    /// Seal what a record says was sealed.
+    pub(crate) fn replay_seal(&self, kept: Kept, through: i64) -> Result<()> {
+        let mut sealer = self.sealer.lock();
+        self.keep(&kept);
+        self.seal_through(&kept, through, &mut sealer)
     }
 
     fn seal_through(&self, kept: &Kept, through: i64, sealer: &mut Sealer) -> Result<()> {
