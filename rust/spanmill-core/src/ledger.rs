@@ -136,6 +136,11 @@ impl Accounts {
         place
     }
 
+    /// Each account in the order of first sight.
+    pub(crate) fn list(&self) -> &[Account] {
+        &self.list
+    }
+
     pub(crate) fn at(&mut self, place: u32) -> &mut Classes {
         &mut self.list[place as usize].classes
     }

@@ -21,6 +21,7 @@ mod ledger;
 mod overflow;
 mod pack;
 mod query;
+mod record;
 mod retirement;
 mod rollup;
 mod sequence;
