@@ -133,7 +133,8 @@ impl Batch {
         }
     }
 
-    fn clear(&mut self) {
+    /// Empty the columns; the caches stay.
+    pub(crate) fn clear(&mut self) {
         self.ends_ns.clear();
         self.measures.clear();
         self.places.clear();
@@ -299,6 +300,11 @@ pub(crate) fn resolve(groups: &mut [Groups], plan: &Plan) {
 }
 
 impl Groups {
+    /// Identities that wait for [`resolve`].
+    pub(crate) fn unresolved(&self) -> &[Vec<ValueId>] {
+        &self.unknown.tuples
+    }
+
     /// Series of an event, a stand-in where its identity is new, `None` where it is not taken.
     #[inline]
     fn place(
@@ -440,9 +446,17 @@ fn derive(span: &Span<'_>, signals: &mut Signals, plan: &Plan) {
     let lasted = (span.end_ns - span.start_ns) as f64 / SECOND_NS as f64;
     signals.fill(slots.duration, |_| Some(lasted));
     signals.fill(slots.tpot, |signals| {
-        let tokens = signals.measure(slots.output_tokens).filter(|n| *n >= 2.0)?;
-        let decode = signals.measure(slots.duration)? - signals.measure(slots.ttft)?;
-        // A first token after the end is two clocks in disagreement, not a speed.
-        (decode >= 0.0).then(|| decode / (tokens - 1.0))
+        let measure = |slot| signals.measure(slot).unwrap_or(f64::NAN);
+        tpot(measure(slots.duration), measure(slots.ttft), measure(slots.output_tokens))
     });
+}
+
+/// Time per output token as it follows from other measures, NaN where those are absent.
+///
+/// Journal records leave out what follows: another formula is another layout of theirs.
+#[inline]
+pub(crate) fn tpot(duration: f64, ttft: f64, output_tokens: f64) -> Option<f64> {
+    let decode = duration - ttft;
+    // A first token after the end is two clocks in disagreement, not a speed.
+    (output_tokens >= 2.0 && decode >= 0.0).then(|| decode / (output_tokens - 1.0))
 }

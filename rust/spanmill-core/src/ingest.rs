@@ -6,10 +6,11 @@ use crate::companion;
 use crate::dedupe::Key;
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
-use crate::ledger::{Classes, REJECTIONS};
-use crate::record;
+use crate::ledger::{Accounts, Classes, REJECTIONS};
+use crate::record::{self, Definitions, Duplicate, Head, Identity, Kind};
 use crate::sequence::{Admission, Arrival, Known, Ruling, Step, Verdict};
-use crate::state::State;
+use crate::state::{State, Work};
+use crate::value::{Journaled, ValueId};
 use crate::window::Rows;
 use crate::wire::partial_success;
 
@@ -38,11 +39,7 @@ pub(crate) fn ingest(state: &State, request: &[u8], sender: Sender<'_>) -> Resul
         return Err(Error::TooLarge { bytes: request.len(), limit });
     }
     let key = Key::of(&state.key, sender.tenant, sender.batch_id, request);
-    let mut batch = state.scratch.take(&state.plan);
-    let decode = |batch: &mut Batch, context: Context<'_>| batch.decode(request, context);
-    let outcome = fold(state, &mut batch, key, &decode);
-    state.scratch.give_back(batch);
-    outcome.map_err(|error| match error {
+    fold(state, key, |batch, context| batch.decode(request, context)).map_err(|error| match error {
         Error::BatchConflict(_) => Error::BatchConflict(sender.batch_id.unwrap_or("").to_owned()),
         other => other,
     })
@@ -51,19 +48,35 @@ pub(crate) fn ingest(state: &State, request: &[u8], sender: Sender<'_>) -> Resul
 /// Decode, sequence, journal and apply one batch, whatever `decode` reads it from.
 pub(crate) fn fold(
     state: &State,
-    batch: &mut Batch,
     key: Key,
-    decode: &dyn Fn(&mut Batch, Context<'_>) -> Result<()>,
+    decode: impl Fn(&mut Batch, Context<'_>) -> Result<()>,
+) -> Result<Receipt> {
+    let mut work = state.scratch.take(&state.plan);
+    let outcome = fold_in(state, &mut work, key, decode);
+    state.scratch.give_back(work);
+    outcome
+}
+
+fn fold_in(
+    state: &State,
+    work: &mut Work,
+    key: Key,
+    decode: impl Fn(&mut Batch, Context<'_>) -> Result<()>,
 ) -> Result<Receipt> {
     let now_ns = state.clock.now_ns();
     let latest_ns = now_ns.saturating_add(state.future_skew_ns);
     let context = Context { plan: &state.plan, values: &state.values, latest_ns };
     loop {
-        batch.enter(state.sequence.epoch());
-        decode(batch, context)?;
-        match sequence(state, batch, key.if_told_apart(batch.has_all_ids), now_ns) {
-            Admission::Admitted(verdict) => return Ok(carry_out(state, batch, verdict)),
-            Admission::Known(known) => return Ok(repeat(state, batch, known)),
+        work.batch.enter(state.sequence.epoch());
+        decode(&mut work.batch, context)?;
+        let key = key.for_batch(work.batch.has_all_ids);
+        let mut response = Vec::new();
+        match sequence(state, work, &key, now_ns, &mut response) {
+            Admission::Admitted(verdict) => {
+                carry_out(state, work, &key, &verdict, &response);
+                return Ok(Receipt { lsn: verdict.ruling.lsn, response });
+            }
+            Admission::Known(known) => return Ok(repeat(state, work, now_ns, known)),
             Admission::Refused(error) => return Err(error),
             // Rare: once a minute at most.
             Admission::Stale => {}
@@ -72,60 +85,118 @@ pub(crate) fn fold(
 }
 
 /// Bring a decoded batch to the sequencing point.
-fn sequence<'s>(state: &'s State, batch: &mut Batch, key: Key, now_ns: i64) -> Admission<'s> {
-    batch.key = key;
-    let seen = std::mem::take(&mut batch.by_source);
+fn sequence<'s>(
+    state: &'s State,
+    work: &mut Work,
+    key: &Key,
+    now_ns: i64,
+    response: &mut Vec<u8>,
+) -> Admission<'s> {
+    let Work { batch, definitions, by_source, .. } = work;
+    let (plan, text_bytes) = (&state.plan, state.limits.dimension_bytes);
+    by_source.clear();
+    by_source.extend(batch.accounts.by_skew());
+    definitions.clear();
     let arrival = Arrival {
         now_ns,
         steady_ns: state.clock.steady_ns(),
         newest_ns: batch.newest_ns,
         epoch: batch.epoch,
-        by_source: &seen,
-        key: &key,
-        record_bytes: record::batch_bytes_max(batch, &state.plan, &state.limits),
-        duplicate_bytes: record::duplicate_bytes_max(batch),
+        by_source,
+        key,
+        record_bytes: record::bytes_max(batch, plan, |_| Some(text_bytes)),
     };
-    let admission = state.sequence.admit(&arrival, state.journal(), |step, journaled| match step {
+    state.sequence.admit(&arrival, state.journal(), |step, journaled| match step {
         Step::First(ruling) => {
-            resolve(&mut batch.groups, &state.plan);
+            resolve(&mut batch.groups, plan);
             settle(batch, ruling.horizon_ns);
-            batch.define(&state.plan, &state.values, journaled);
-            batch.response = respond(&batch.accounts.total());
-            batch.response.clone()
+            define_series(state, batch, journaled, definitions);
+            define_accounts(state, &batch.accounts, journaled, definitions);
+            *response = respond(&batch.accounts.total());
+            response.clone()
         }
         Step::Again => {
             batch.accounts.make_duplicate();
-            batch.define_accounts(&state.values, journaled);
+            define_accounts(state, &batch.accounts, journaled, definitions);
             Vec::new()
         }
-    });
-    batch.by_source = seen;
-    admission
+    })
+}
+
+/// Note what the journal has not defined yet of the identities that this batch brought.
+fn define_series(
+    state: &State,
+    batch: &Batch,
+    journaled: &mut Journaled,
+    definitions: &mut Definitions,
+) {
+    for (grouping, (groups, at)) in batch.groups.iter().zip(state.plan.groupings()).enumerate() {
+        if groups.new.is_empty() {
+            continue;
+        }
+        let identities = at.identities.read();
+        for &(series, serial) in &groups.new {
+            let tuple = identities.tuple(series);
+            tuple.iter().for_each(|id| define(state, *id, journaled, definitions));
+            definitions.identity(Identity { grouping, series, serial, tuple });
+        }
+    }
+}
+
+fn define_accounts(
+    state: &State,
+    accounts: &Accounts,
+    journaled: &mut Journaled,
+    definitions: &mut Definitions,
+) {
+    let ids = accounts.list().iter().flat_map(|account| [account.source, account.tenant]);
+    ids.for_each(|id| define(state, id, journaled, definitions));
+}
+
+#[inline]
+fn define(state: &State, id: ValueId, journaled: &mut Journaled, definitions: &mut Definitions) {
+    if journaled.note(id)
+        && let Some((dimension, text)) = state.values.definition(id)
+    {
+        definitions.value(id, dimension, &text);
+    }
 }
 
 /// Write down what was ruled, and do it. Whether it is durable is for the caller to wait for.
-fn carry_out(state: &State, batch: &mut Batch, verdict: Verdict<'_>) -> Receipt {
-    let Verdict { ruling, slot, .. } = &verdict;
-    if let (Some(slot), Some(journal)) = (slot, state.journal()) {
+fn carry_out(state: &State, work: &mut Work, key: &Key, verdict: &Verdict<'_>, response: &[u8]) {
+    let Work { batch, definitions, key: written, .. } = work;
+    let ruling = &verdict.ruling;
+    if let Some((slot, journal)) = verdict.slot.take().zip(state.journal()) {
+        written.0.clear();
+        key.write(written);
+        let head = Head {
+            now_ns: ruling.now_ns,
+            watermark_ns: ruling.watermark_ns,
+            sealed: ruling.sealed,
+            horizon_ns: ruling.horizon_ns,
+            key: &written.0,
+            response,
+            defined: definitions.defined(),
+        };
         let mut payload = journal.recycle();
-        record::write_batch(batch, ruling, &state.plan, &mut payload);
-        slot.fill(record::BATCH, payload);
+        record::encode(batch, &head, &state.plan, &mut payload);
+        slot.fill(Kind::Batch as u8, payload);
     }
     apply(state, batch, ruling);
     state.ledger.book(&batch.accounts);
-    Receipt { lsn: ruling.lsn, response: std::mem::take(&mut batch.response) }
 }
 
 /// A batch that was here before: what was said then holds, once the first copy is durable.
-fn repeat(state: &State, batch: &Batch, known: Known) -> Receipt {
-    let Known { first, response, slot } = known;
-    if let (Some(slot), Some(journal)) = (slot, state.journal()) {
+fn repeat(state: &State, work: &mut Work, now_ns: i64, known: Known) -> Receipt {
+    let Work { batch, definitions, .. } = work;
+    if let Some((slot, journal)) = known.slot.zip(state.journal()) {
         let mut payload = journal.recycle();
-        record::write_duplicate(batch, &mut payload);
-        slot.fill(record::DUPLICATE, payload);
+        let record = Duplicate { now_ns, defined: definitions.defined() };
+        record.write(&batch.accounts, &mut payload);
+        slot.fill(Kind::Duplicate as u8, payload);
     }
     state.ledger.book(&batch.accounts);
-    Receipt { lsn: first, response }
+    Receipt { lsn: known.first, response: known.response }
 }
 
 /// Fold the batch into windows and budgets. Commutative: the ruling has decided the rest.

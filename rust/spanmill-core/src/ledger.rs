@@ -136,18 +136,13 @@ impl Accounts {
         place
     }
 
-    pub(crate) fn at(&mut self, place: u32) -> &mut Classes {
-        &mut self.list[place as usize].classes
-    }
-
-    /// Every account.
+    /// Each account in the order of first sight.
     pub(crate) fn list(&self) -> &[Account] {
         &self.list
     }
 
-    /// Put back an account as it was written down.
-    pub(crate) fn push(&mut self, account: Account) {
-        self.list.push(account);
+    pub(crate) fn at(&mut self, place: u32) -> &mut Classes {
+        &mut self.list[place as usize].classes
     }
 
     /// Count what was not refused, but for `late` of each account, in its order.

@@ -1,12 +1,17 @@
-//! The path back: a checkpoint, then every record after it, through the same `apply`.
+//! The path back: every record after a checkpoint, in order, through the same `apply`.
 
 use crate::batch::Batch;
 use crate::codec::{Damaged, Read, Reader};
+use crate::dedupe::Key;
 use crate::ingest::apply;
 use crate::journal::Lsn;
-use crate::record::{self, Head, Retire, Seal};
+use crate::record::{self, Defined, Duplicate, Kind, Retire, Seal, Watermark};
 use crate::retirement;
+use crate::sequence::Ruling;
 use crate::state::State;
+use crate::window::Kept;
+
+const TAKEN: Damaged = Damaged("gives an id that another has");
 
 /// Do what one record says. It must follow the one before.
 ///
@@ -19,61 +24,59 @@ pub(crate) fn replay(
     lsn: Lsn,
     (kind, payload): (u8, &[u8]),
 ) -> Read<()> {
+    let kind = Kind::of(kind).ok_or(Damaged("is a record of an unknown kind"))?;
     match kind {
-        record::BATCH => replay_batch(state, batch, lsn, payload),
-        record::DUPLICATE => {
-            record::read_duplicate(payload, batch)?;
-            define(state, batch)?;
+        Kind::Batch => return replay_batch(state, batch, lsn, payload),
+        Kind::Duplicate => {
+            let duplicate = Duplicate::read(payload, &state.plan, &mut batch.accounts)?;
+            define(state, duplicate.defined)?;
             state.ledger.book(&batch.accounts);
-            state.sequence.replay_number(lsn);
-            Ok(())
         }
-        record::WATERMARK => {
-            let watermark_ns = Reader(payload).i64()?;
-            state.sequence.replay_watermark(lsn, watermark_ns);
-            Ok(())
+        Kind::Watermark => {
+            state.sequence.replay_watermark(Watermark::read(payload)?.watermark_ns);
         }
-        record::SEAL => {
+        Kind::Seal => {
             let Seal { through, kept } = Seal::read(payload)?;
-            state.replay_seal(kept, through);
-            state.sequence.replay_number(lsn);
-            Ok(())
+            let kept = Kept::load(&mut Reader(kept))?;
+            state.replay_seal(&kept, through);
         }
-        record::RETIRE => {
-            retirement::replay(state, &Retire::read(payload)?)?;
-            state.sequence.replay_number(lsn);
-            Ok(())
-        }
-        _ => Err(Damaged("is a record of a kind that this version does not know")),
+        Kind::Retire => retirement::replay(state, &Retire::read(payload, &state.plan)?)?,
     }
+    state.sequence.replay_number(lsn);
+    Ok(())
 }
 
 fn replay_batch(state: &State, batch: &mut Batch, lsn: Lsn, payload: &[u8]) -> Read<()> {
-    let Head { ruling, key, response } = record::read_batch(payload, lsn, &state.plan, batch)?;
-    define(state, batch)?;
-    let has_events = !batch.ends_ns.is_empty();
-    let ruling = state.sequence.replay(&ruling, has_events, (&key, &response));
+    let head = record::decode(payload, &state.plan, batch)?;
+    define(state, head.defined)?;
+    let ruling = Ruling {
+        lsn,
+        now_ns: head.now_ns,
+        watermark_ns: head.watermark_ns,
+        sealed: head.sealed,
+        horizon_ns: head.horizon_ns,
+        cut: 0,
+    };
+    let key = Key::read(&mut Reader(head.key))?;
+    let ruling = state.sequence.replay(ruling, batch.newest_ns, &key, head.response);
     apply(state, batch, &ruling);
     state.ledger.book(&batch.accounts);
     Ok(())
 }
 
 /// Give values and identities the ids that they had.
-fn define(state: &State, batch: &Batch) -> Read<()> {
-    let taken = Damaged("gives an id that another has");
-    for value in &batch.definitions.values {
-        if !state.values.define(value.id, value.dimension, &value.text) {
-            return Err(taken);
-        }
-        state.sequence.journaled(|journaled| journaled.note(value.id));
+fn define(state: &State, defined: Defined<'_>) -> Read<()> {
+    if defined.is_empty() {
+        return Ok(());
     }
-    for identity in &batch.definitions.identities {
-        let grouping = state.plan.groupings().nth(identity.grouping as usize);
-        let grouping = grouping.ok_or(Damaged("names a view that is not there"))?;
+    defined.values(|id, dimension, text| {
+        let _ = state.sequence.journaled(|journaled| journaled.note(id));
+        if state.values.define(id, dimension, text) { Ok(()) } else { Err(TAKEN) }
+    })?;
+    defined.identities(&state.plan, |identity| {
+        let grouping = state.plan.groupings().nth(identity.grouping).ok_or(TAKEN)?;
         let mut identities = grouping.identities.write();
-        if !identities.define(identity.series, identity.serial, &identity.tuple) {
-            return Err(taken);
-        }
-    }
-    Ok(())
+        let is_its_own = identities.define(identity.series, identity.serial, identity.tuple);
+        if is_its_own { Ok(()) } else { Err(TAKEN) }
+    })
 }

@@ -11,7 +11,7 @@ use crate::clock::SECOND_NS;
 use crate::codec::{Damaged, Read};
 use crate::error::Result;
 use crate::overflow::Collapsed;
-use crate::record::{self, Retire};
+use crate::record::{Kind, Retire};
 use crate::state::State;
 use crate::value::ValueId;
 use crate::view::View;
@@ -59,8 +59,9 @@ pub(crate) fn retire(state: &State) -> Result<()> {
             gone
         });
         if let Some(slot) = slot {
-            let record = Retire { kept: state.kept(), series, values };
-            slot.fill(record::RETIRE, record.write());
+            let mut payload = Vec::new();
+            Retire { series, values }.write(&mut payload);
+            slot.fill(Kind::Retire as u8, payload);
         }
     })
 }
@@ -71,12 +72,7 @@ pub(crate) fn retire(state: &State) -> Result<()> {
 ///
 /// [`Damaged`] where something it names still holds events.
 pub(crate) fn replay(state: &State, record: &Retire) -> Read<()> {
-    state.keep(&record.kept);
-    if record.series.len() != state.plan.views.len() {
-        return Err(Damaged("lets go of series of other views"));
-    }
     for (view, silent) in state.plan.views.iter().zip(&record.series) {
-        view.windows.retire(&record.kept);
         let gone = let_go(view, silent.clone());
         if gone.len() != silent.len() {
             return Err(Damaged("lets go of a series that still holds events"));

@@ -33,10 +33,8 @@ pub(crate) struct Arrival<'a> {
     pub by_source: &'a [(ValueId, u64, u64)],
     /// What tells this batch from others.
     pub key: &'a Key,
-    /// Bytes that its record takes in the journal, at the most.
+    /// Bytes that its record takes in the journal at the most, or one that it was here before.
     pub record_bytes: usize,
-    /// Of the record that says it was a duplicate.
-    pub duplicate_bytes: usize,
 }
 
 /// What becomes of a batch.
@@ -64,15 +62,13 @@ pub(crate) struct Ruling {
     pub lsn: Lsn,
     /// When it came, wall time, Unix nanoseconds.
     pub now_ns: i64,
-    /// Newest event so far, this batch's included, Unix nanoseconds.
-    pub newest_ns: Option<i64>,
     /// Where the watermark stands after it, Unix nanoseconds.
     pub watermark_ns: Option<i64>,
     /// Buckets numbered below this are sealed: their digests take nothing more.
     pub sealed: i64,
     /// Events before this, Unix nanoseconds, are older than any counter holds.
     pub horizon_ns: i64,
-    /// Checkpoints begun before it.
+    /// The newest cut before it, by the number of the record that stands before the cut.
     pub cut: u64,
 }
 
@@ -108,15 +104,14 @@ pub(crate) struct EventTime {
 
 /// What stands at a cut, with no batch under way.
 pub(crate) struct Cut {
-    /// How many there were, this one included.
-    pub number: u64,
     pub time: EventTime,
     pub dedupe: Frozen,
 }
 
 struct State {
     time: EventTime,
-    cuts: u64,
+    /// Number of the record before the newest cut.
+    cut: u64,
     skew: SkewWatch,
     dedupe: Dedupe,
     /// Values that the journal has defined.
@@ -161,7 +156,7 @@ impl Sequencer {
     pub(crate) fn new(config: &WindowConfig, limits: &Limits) -> Self {
         let state = State {
             time: EventTime::default(),
-            cuts: 0,
+            cut: 0,
             skew: SkewWatch::default(),
             dedupe: Dedupe::new(limits.into()),
             journaled: Journaled::default(),
@@ -196,7 +191,7 @@ impl Sequencer {
             Seen::Conflict => return Admission::Refused(Error::BatchConflict(String::new())),
             Seen::TooOld => return Admission::Refused(Error::Forgotten),
             Seen::Duplicate { lsn: first, response } => {
-                return match state.next(journal, arrival.duplicate_bytes) {
+                return match state.next(journal, arrival.record_bytes) {
                     Ok(slot) => {
                         let _ = settle(Step::Again, &mut state.journaled);
                         Admission::Known(Known { first, response, slot })
@@ -234,34 +229,28 @@ impl Sequencer {
         let ruling = Ruling {
             lsn: state.time.lsn,
             now_ns,
-            newest_ns: state.time.newest_ns,
             watermark_ns: state.time.watermark_ns,
             sealed,
             horizon_ns: reference_ns - HORIZON_S * SECOND_NS,
-            cut: state.cuts,
+            cut: state.cut,
         };
         let response = settle(Step::First(&ruling), &mut state.journaled);
         state.dedupe.insert(arrival.key, ruling.lsn, now_ns, &response);
         Verdict { ruling, slot, _applying: self.applying.read() }
     }
 
-    /// Take up what a record says was ruled; it must follow the last one.
-    pub(crate) fn replay(
-        &self,
-        ruling: &Ruling,
-        has_events: bool,
-        (key, response): (&Key, &[u8]),
-    ) -> Ruling {
+    /// Take up what a record says was ruled; it must follow the last one. `newest_ns` is its batch's.
+    pub(crate) fn replay(&self, mut ruling: Ruling, newest_ns: Option<i64>, key: &Key, response: &[u8]) -> Ruling {
         let mut state = self.state.lock();
-        let before_ns = state.time.last_arrival_ns;
-        state.time = EventTime {
-            newest_ns: ruling.newest_ns,
-            watermark_ns: ruling.watermark_ns,
-            last_arrival_ns: if has_events { ruling.now_ns } else { before_ns },
-            lsn: ruling.lsn,
-        };
+        if newest_ns.is_some() {
+            state.time.last_arrival_ns = ruling.now_ns;
+        }
+        state.time.newest_ns = state.time.newest_ns.max(newest_ns);
+        state.time.watermark_ns = ruling.watermark_ns;
+        state.time.lsn = ruling.lsn;
         state.dedupe.insert(key, ruling.lsn, ruling.now_ns, response);
-        Ruling { cut: state.cuts, ..*ruling }
+        ruling.cut = state.cut;
+        ruling
     }
 
     /// Take up another record's number.
@@ -270,10 +259,8 @@ impl Sequencer {
     }
 
     /// Take up a watermark that silence had moved.
-    pub(crate) fn replay_watermark(&self, lsn: Lsn, watermark_ns: i64) {
-        let mut state = self.state.lock();
-        state.time.lsn = lsn;
-        state.advance(watermark_ns);
+    pub(crate) fn replay_watermark(&self, watermark_ns: i64) {
+        self.state.lock().advance(watermark_ns);
     }
 
     /// Take up what a checkpoint holds. `dedupe` and `journaled` are changed as the caller needs.
@@ -339,7 +326,7 @@ impl Sequencer {
         now_ns: i64,
         journal: Option<&Journal>,
         bytes_max: usize,
-        record: impl FnOnce(i64, Slot),
+        record: impl FnOnce(i64) -> Vec<u8>,
     ) -> Result<()> {
         let mut state = self.state.lock();
         let Some(newest) = state.time.newest_ns else { return Ok(()) };
@@ -349,7 +336,7 @@ impl Sequencer {
             let slot = state.next(journal, bytes_max)?;
             state.advance(at);
             if let Some(slot) = slot {
-                record(at, slot);
+                slot.fill(Kind::Watermark as u8, record(at));
             }
         }
         Ok(())
@@ -379,8 +366,8 @@ impl Sequencer {
     pub(crate) fn cut<T>(&self, note: impl FnOnce() -> T) -> (Cut, T) {
         let mut state = self.state.lock();
         drop(self.applying.write());
-        state.cuts += 1;
-        let cut = Cut { number: state.cuts, time: state.time, dedupe: state.dedupe.freeze() };
+        state.cut = state.time.lsn.0;
+        let cut = Cut { time: state.time, dedupe: state.dedupe.freeze() };
         (cut, note())
     }
 

@@ -8,15 +8,16 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
+use crate::codec::Writer;
 use crate::config::{Config, Limits};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::journal::{Journal, Slot};
+use crate::journal::Journal;
 use crate::ledger::Ledger;
-use crate::record::{self, Seal};
+use crate::record::{Definitions, Kind, Seal, Watermark};
 use crate::sequence::Sequencer;
 use crate::stats::Stats;
-use crate::value::Values;
+use crate::value::{ValueId, Values};
 use crate::view::{Plan, View};
 use crate::window::{
     BUCKET_S, Footprint, Held, Kept, Leaf, SealSink, SealedBucket, TIERS, WindowStore, demote,
@@ -27,18 +28,33 @@ pub(crate) fn seed(clock: &dyn Clock) -> u64 {
     clock.now_ns().cast_unsigned() ^ u64::from(std::process::id()).rotate_left(32)
 }
 
-/// Scratch batches: as many as requests were ever decoded at once.
+/// What it takes to fold one request, kept between requests.
+pub(crate) struct Work {
+    pub batch: Batch,
+    /// Ids that the batch is the first to use.
+    pub definitions: Definitions,
+    /// Source, events received, those of them that are future-dated, by account.
+    pub by_source: Vec<(ValueId, u64, u64)>,
+    pub key: Writer,
+}
+
+/// As many as requests were ever folded at once.
 #[derive(Default)]
-pub(crate) struct Scratch(Mutex<Vec<Batch>>);
+pub(crate) struct Scratch(Mutex<Vec<Work>>);
 
 impl Scratch {
     /// The last one given back: its caches are the warmest.
-    pub(crate) fn take(&self, plan: &Plan) -> Batch {
-        self.0.lock().pop().unwrap_or_else(|| Batch::new(plan))
+    pub(crate) fn take(&self, plan: &Plan) -> Work {
+        self.0.lock().pop().unwrap_or_else(|| Work {
+            batch: Batch::new(plan),
+            definitions: Definitions::default(),
+            by_source: Vec::new(),
+            key: Writer::default(),
+        })
     }
 
-    pub(crate) fn give_back(&self, batch: Batch) {
-        self.0.lock().push(batch);
+    pub(crate) fn give_back(&self, work: Work) {
+        self.0.lock().push(work);
     }
 }
 
@@ -149,45 +165,66 @@ impl State {
         self.kept.read().clone()
     }
 
-    /// Count on what a record says was held.
-    pub(crate) fn keep(&self, kept: &Kept) {
-        *self.kept.write() = kept.clone();
-    }
-
     /// Move the idle watermark, seal what the watermark has passed, and keep to the memory budget.
     ///
     /// What a sealing pass or the budget gives up is let go a pass later: a query that
     /// was understood in between still finds it.
     pub(crate) fn seal(&self) -> Result<()> {
-        let journal = self.journal();
-        let idle = |at: i64, slot: Slot| slot.fill(record::WATERMARK, at.to_le_bytes().to_vec());
-        self.sequence.tick(self.clock.now_ns(), journal, size_of::<i64>(), idle)?;
+        self.catch_up()?;
         let mut sealer = self.sealer.lock();
         let settled = self.sequence.settled();
         let kept = self.kept();
         let written = match settled.filter(|through| kept.sealed() < Some(*through)) {
-            Some(through) => {
-                // Batches may come between the two: none of them adds to what is settled.
-                if let Some(slot) = self.sequence.number(journal, Seal::BYTES_MAX)? {
-                    slot.fill(record::SEAL, Seal { through, kept: kept.clone() }.write());
-                }
-                self.seal_through(&kept, through, &mut sealer)
-            }
-            None if sealer.demoted => {
-                self.plan.views.iter().for_each(|view| view.windows.retire(&kept));
-                Ok(())
-            }
-            None => Ok(()),
+            // Batches may come before it is written down: none adds to what is settled.
+            Some(through) => self
+                .note_seal(&kept, through)
+                .and_then(|()| self.seal_through(&kept, through, &mut sealer)),
+            None => match kept.sealed().filter(|_| sealer.demoted) {
+                Some(through) => self.note_seal(&kept, through).map(|()| self.retire(&kept)),
+                None => Ok(()),
+            },
         };
         sealer.demoted = self.keep_to_budget();
         written
     }
 
-    /// Seal what a record says was sealed.
-    pub(crate) fn replay_seal(&self, kept: Kept, through: i64) -> Result<()> {
+    /// Let the watermark follow the newest event through a silence.
+    fn catch_up(&self) -> Result<()> {
+        let record = |watermark_ns| {
+            let mut payload = Vec::new();
+            Watermark { watermark_ns }.write(&mut payload);
+            payload
+        };
+        self.sequence.tick(self.clock.now_ns(), self.journal(), size_of::<Watermark>(), record)
+    }
+
+    fn note_seal(&self, kept: &Kept, through: i64) -> Result<()> {
+        let Some(journal) = self.journal() else {
+            return self.sequence.number(None, 0).map(drop);
+        };
+        let (mut payload, mut saved) = (journal.recycle(), Writer::default());
+        kept.save(&mut saved);
+        Seal { through, kept: &saved.0 }.write(&mut payload);
+        if let Some(slot) = self.sequence.number(Some(journal), payload.len())? {
+            slot.fill(Kind::Seal as u8, payload);
+        }
+        Ok(())
+    }
+
+    /// Let go of what is no longer held.
+    fn retire(&self, kept: &Kept) {
+        self.plan.views.iter().for_each(|view| view.windows.retire(kept));
+    }
+
+    /// Seal, or let go, as a record says was done.
+    pub(crate) fn replay_seal(&self, kept: &Kept, through: i64) -> Result<()> {
         let mut sealer = self.sealer.lock();
-        self.keep(&kept);
-        self.seal_through(&kept, through, &mut sealer)
+        *self.kept.write() = kept.clone();
+        if kept.sealed() < Some(through) {
+            return self.seal_through(kept, through, &mut sealer);
+        }
+        self.retire(kept);
+        Ok(())
     }
 
     fn seal_through(&self, kept: &Kept, through: i64, sealer: &mut Sealer) -> Result<()> {
