@@ -326,7 +326,7 @@ impl Sequencer {
         now_ns: i64,
         journal: Option<&Journal>,
         bytes_max: usize,
-        record: impl FnOnce(i64) -> Vec<u8>,
+        record: impl FnOnce(i64, Slot),
     ) -> Result<()> {
         let mut state = self.state.lock();
         let Some(newest) = state.time.newest_ns else { return Ok(()) };
@@ -336,7 +336,7 @@ impl Sequencer {
             let slot = state.next(journal, bytes_max)?;
             state.advance(at);
             if let Some(slot) = slot {
-                slot.fill(Kind::Watermark as u8, record(at));
+                record(at, slot);
             }
         }
         Ok(())

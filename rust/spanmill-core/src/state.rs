@@ -12,7 +12,7 @@ use crate::codec::Writer;
 use crate::config::{Config, Limits};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Journal, Slot};
 use crate::ledger::Ledger;
 use crate::record::{Definitions, Kind, Seal, Watermark};
 use crate::sequence::Sequencer;
@@ -190,10 +190,10 @@ impl State {
 
     /// Let the watermark follow the newest event through a silence.
     fn catch_up(&self) -> Result<()> {
-        let record = |watermark_ns| {
+        let record = |watermark_ns, slot: Slot| {
             let mut payload = Vec::new();
             Watermark { watermark_ns }.write(&mut payload);
-            payload
+            slot.fill(Kind::Watermark as u8, payload);
         };
         self.sequence.tick(self.clock.now_ns(), self.journal(), size_of::<Watermark>(), record)
     }
