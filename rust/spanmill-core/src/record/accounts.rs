@@ -2,12 +2,22 @@
 
 use crate::codec::{Damaged, Read, Reader, VARINT_MAX, Writer};
 use crate::ledger::{Accounts, Classes, REJECTIONS};
-use crate::value::ValueId;
+use crate::value::{ValueId, Values};
+
+use super::definition;
 
 const FIELDS: usize = 5 + REJECTIONS.len();
 
 /// Most bytes of one account: ids, which fields are not zero, and those.
-pub(super) const ACCOUNT_BYTES_MAX: usize = (3 + FIELDS) * VARINT_MAX;
+const ACCOUNT_BYTES_MAX: usize = (3 + FIELDS) * VARINT_MAX;
+
+/// Most bytes of accounts and of the definitions of what is in them.
+pub(super) fn bytes_max(accounts: &Accounts, values: &Values) -> usize {
+    let each = accounts.list().iter().map(|account| {
+        ACCOUNT_BYTES_MAX + definition::bytes_max(&[account.source, account.tenant], values)
+    });
+    each.sum::<usize>() + VARINT_MAX
+}
 
 fn fields(classes: &Classes) -> [u64; FIELDS] {
     let &Classes { received, counted, duplicate, late, rejected, sampled_out } = classes;

@@ -6,21 +6,23 @@
 
 use crate::batch::{Batch, Groups, tpot};
 use crate::budget::{Counts, Tally};
-use crate::codec::{Damaged, Read, Reader, Writer};
+use crate::codec::{Damaged, Read, Reader, VARINT_MAX, Writer};
 use crate::pack::{self, BLOCK, read_f64, read_i64, read_u64, write_f64, write_i64, write_u64};
-use crate::value::ValueId;
+use crate::value::Values;
 use crate::view::Plan;
 use crate::wide::NO_VALUE;
 
-use super::accounts::{self, ACCOUNT_BYTES_MAX};
+use super::accounts;
 use super::column::{self, Found, PRESENCE_MAX, Present};
-use super::definition::{Defined, Definitions};
+use super::definition::{self, Defined};
 
 /// Verdicts on a batch, and what else a replay needs beside its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head<'a> {
     /// Wall time of its arrival, Unix nanoseconds.
     pub now_ns: i64,
+    /// Newest event so far, its own included, Unix nanoseconds.
+    pub newest_ns: Option<i64>,
     /// Where the watermark stands after it, Unix nanoseconds.
     pub watermark_ns: Option<i64>,
     /// Buckets numbered below this take nothing of it.
@@ -50,36 +52,25 @@ const ABSENT: u64 = f64::NAN.to_bits();
 
 /// Most bytes that [`encode`] writes for a batch whose identities may still be unresolved.
 ///
-/// `text_bytes` is the length of a value's text where no record has defined the value yet.
 /// Costs a look at each column and account, and at each identity seen first.
-pub(crate) fn bytes_max(
-    batch: &Batch,
-    plan: &Plan,
-    text_bytes: impl Fn(ValueId) -> Option<usize>,
-) -> usize {
-    let define = |id: &ValueId| text_bytes(*id).map_or(0, Definitions::value_bytes_max);
-    let identities = batch.groups.iter().flat_map(Groups::unresolved).map(|tuple| {
-        // Past a limit it may become another identity, but of no new values.
-        Definitions::identity_bytes_max(tuple.len()) + tuple.iter().map(define).sum::<usize>()
-    });
-    let accounts = batch
-        .accounts
-        .list()
-        .iter()
-        .map(|account| ACCOUNT_BYTES_MAX + define(&account.source) + define(&account.tenant));
+pub(crate) fn bytes_max(batch: &Batch, plan: &Plan, values: &Values) -> usize {
+    // Past a limit an identity may become another, but of no new values.
+    let unresolved = batch.groups.iter().flat_map(Groups::unresolved);
+    let identities = unresolved.map(|tuple| definition::bytes_max(tuple, values));
     let tallies = batch
         .groups
         .iter()
-        .map(|groups| TALLY_COLUMNS * pack::bytes_max(groups.tallies.len()) + pack::bytes_max(1));
-    let texts = batch.wide.texts().len() * pack::bytes_max(1) + batch.wide.texts_bytes();
+        .map(|groups| TALLY_COLUMNS * pack::bytes_max(groups.tallies.len()) + VARINT_MAX);
+    let texts = batch.wide.texts().len() * (size_of::<u64>() + VARINT_MAX);
     let events = batch.ends_ns.len();
     let column = pack::bytes_max(events) + events.div_ceil(BLOCK) * PRESENCE_MAX;
     let columns = 1 + plan.slots.measures.len() + plan.views.len() + wide_columns(plan);
     HEAD_BYTES_MAX
         + identities.sum::<usize>()
-        + accounts.sum::<usize>()
+        + accounts::bytes_max(&batch.accounts, values)
         + tallies.sum::<usize>()
         + texts
+        + batch.wide.texts_bytes()
         + columns * column
 }
 
@@ -98,7 +89,7 @@ pub(crate) fn encode(batch: &Batch, head: &Head<'_>, plan: &Plan, out: &mut Vec<
     let mut writer = Writer(std::mem::take(out));
     shape(plan).iter().for_each(|columns| writer.varint(*columns as u64));
     writer.varint(batch.ends_ns.len() as u64);
-    write_head(batch, head, &mut writer);
+    write_head(head, &mut writer);
     accounts::write(&batch.accounts, &mut writer);
     for groups in &batch.groups[plan.views.len()..] {
         write_tallies(&groups.tallies, &mut writer);
@@ -112,9 +103,9 @@ pub(crate) fn encode(batch: &Batch, head: &Head<'_>, plan: &Plan, out: &mut Vec<
     *out = writer.0;
 }
 
-fn write_head(batch: &Batch, head: &Head<'_>, out: &mut Writer) {
+fn write_head(head: &Head<'_>, out: &mut Writer) {
     out.i64(head.now_ns);
-    out.option(batch.newest_ns);
+    out.option(head.newest_ns);
     out.option(head.watermark_ns);
     out.i64(head.sealed);
     out.i64(head.horizon_ns);
@@ -220,7 +211,7 @@ pub(crate) fn decode<'b>(bytes: &'b [u8], plan: &Plan, batch: &mut Batch) -> Rea
         }
     }
     let count = reader.varint()?;
-    let head = read_head(&mut reader, plan, batch)?;
+    let head = read_head(&mut reader, plan)?;
     accounts::read(&mut reader, &mut batch.accounts)?;
     for groups in &mut batch.groups[plan.views.len()..] {
         read_tallies(&mut reader, &mut groups.tallies)?;
@@ -236,11 +227,10 @@ pub(crate) fn decode<'b>(bytes: &'b [u8], plan: &Plan, batch: &mut Batch) -> Rea
     reader.end().map(|()| head)
 }
 
-fn read_head<'b>(reader: &mut Reader<'b>, plan: &Plan, batch: &mut Batch) -> Read<Head<'b>> {
-    let now_ns = reader.i64()?;
-    batch.newest_ns = reader.option()?;
+fn read_head<'b>(reader: &mut Reader<'b>, plan: &Plan) -> Read<Head<'b>> {
     Ok(Head {
-        now_ns,
+        now_ns: reader.i64()?,
+        newest_ns: reader.option()?,
         watermark_ns: reader.option()?,
         sealed: reader.i64()?,
         horizon_ns: reader.i64()?,

@@ -1,9 +1,9 @@
 //! Decisions that are no batch of events.
 
-use crate::codec::{Damaged, Read, Reader, Writer};
+use crate::codec::{Damaged, Read, Reader, VARINT_MAX, Writer};
 use crate::ledger::Accounts;
-use crate::pack::{pack_u64, unpack_u64};
-use crate::value::ValueId;
+use crate::pack::{self, pack_u64, unpack_u64};
+use crate::value::{ValueId, Values};
 use crate::view::Plan;
 
 use super::accounts;
@@ -19,6 +19,11 @@ pub(crate) struct Duplicate<'a> {
 }
 
 impl<'a> Duplicate<'a> {
+    /// Most bytes that [`Duplicate::write`] writes.
+    pub(crate) fn bytes_max(accounts: &Accounts, values: &Values) -> usize {
+        size_of::<i64>() + 2 * VARINT_MAX + accounts::bytes_max(accounts, values)
+    }
+
     pub(crate) fn write(&self, accounts: &Accounts, out: &mut Vec<u8>) {
         let mut writer = Writer(std::mem::take(out));
         writer.i64(self.now_ns);
@@ -45,6 +50,9 @@ pub(crate) struct Watermark {
 }
 
 impl Watermark {
+    /// Bytes that [`Watermark::write`] writes.
+    pub(crate) const BYTES: usize = size_of::<i64>();
+
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.watermark_ns.to_le_bytes());
     }
@@ -88,6 +96,13 @@ pub(crate) struct Retire {
 }
 
 impl Retire {
+    /// Most bytes that [`Retire::write`] writes.
+    pub(crate) fn bytes_max(&self) -> usize {
+        let lists = self.series.iter().chain(&self.values);
+        let each = lists.map(|ids| VARINT_MAX + pack::bytes_max(ids.len()));
+        VARINT_MAX + 1 + each.sum::<usize>()
+    }
+
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let mut writer = Writer(std::mem::take(out));
         writer.varint(self.series.len() as u64);

@@ -2,7 +2,7 @@
 
 use crate::codec::{Damaged, Read, Reader, VARINT_MAX, Writer};
 use crate::signal::{DIMENSIONS, Dimension};
-use crate::value::ValueId;
+use crate::value::{ValueId, Values};
 use crate::view::Plan;
 
 /// Definitions being gathered. Kept between batches.
@@ -44,11 +44,6 @@ impl Definitions {
         self.values.bytes(text.as_bytes());
     }
 
-    /// Most bytes that [`Definitions::value`] adds for a text of this length.
-    pub(super) fn value_bytes_max(text_bytes: usize) -> usize {
-        1 + 2 * VARINT_MAX + text_bytes
-    }
-
     /// Say which identity a series is.
     pub(crate) fn identity(&mut self, identity: Identity<'_>) {
         self.identities.varint(identity.grouping as u64);
@@ -58,15 +53,19 @@ impl Definitions {
         identity.tuple.iter().for_each(|id| self.identities.varint(u64::from(*id)));
     }
 
-    /// Most bytes that [`Definitions::identity`] adds for a tuple of this length.
-    pub(super) fn identity_bytes_max(dimensions: usize) -> usize {
-        (4 + dimensions) * VARINT_MAX
-    }
-
     /// What was gathered, for a record.
     pub(crate) fn defined(&self) -> Defined<'_> {
         Defined { values: &self.values.0, identities: &self.identities.0 }
     }
+}
+
+/// Most bytes that an identity takes, with those of its values that no record has defined yet.
+pub(super) fn bytes_max(tuple: &[ValueId], values: &Values) -> usize {
+    let value = |id: &ValueId| {
+        let text = values.text(*id).map_or(0, |text| text.len());
+        1 + 3 * VARINT_MAX + text
+    };
+    4 * VARINT_MAX + tuple.iter().map(value).sum::<usize>()
 }
 
 fn id(reader: &mut Reader<'_>) -> Read<u32> {
