@@ -116,7 +116,7 @@ fn sequence<'s>(
             response.clone()
         }
         Step::Again => {
-            batch.accounts.make_duplicate();
+            batch.accounts.become_duplicate();
             define_accounts(state, &batch.accounts, journaled, definitions);
             Vec::new()
         }
