@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 use parking_lot::RwLock;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::codec::{Damaged, Read, Reader, Writer};
 use crate::signal::{DIMENSIONS, Dimension};
 
 /// Id of one value of one dimension. Ids are this process's own and never leave it.
@@ -269,6 +270,122 @@ impl Values {
     }
 }
 
+/// Values written down under one lock.
+const SLICE: usize = 4_096;
+
+impl Values {
+    /// Write every value down with its id, a part at a time.
+    ///
+    /// Values that come meanwhile may be there or not; none may be let go.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.varint(DIMENSIONS.len() as u64);
+        DIMENSIONS.iter().for_each(|info| out.bytes(info.name.as_bytes()));
+        let mut next = OTHER as usize + 1;
+        loop {
+            let interned = self.interned.read();
+            let slice = interned.entries[next..].iter().take(SLICE);
+            out.varint(slice.len() as u64);
+            if slice.len() == 0 {
+                save_ids(&interned.free, out);
+                save_ids(&interned.resting, out);
+                return;
+            }
+            next += slice.len();
+            for entry in slice {
+                out.varint(entry.dimension as u64);
+                out.bytes(entry.text.as_bytes());
+            }
+        }
+    }
+
+    /// Values as [`Values::save`] wrote them, with their ids; the limits hold for new ones.
+    pub(crate) fn load(
+        reader: &mut Reader<'_>,
+        (count_max, bytes_max): (usize, usize),
+        seed: u64,
+    ) -> Read<Self> {
+        let values = Self::new(count_max, bytes_max, seed);
+        let dimensions = load_dimensions(reader)?;
+        let mut interned = values.interned.write();
+        let interned_now = &mut *interned;
+        loop {
+            let slice = reader.count(2)?;
+            if slice == 0 {
+                break;
+            }
+            for _ in 0..slice {
+                let place = reader.varint()? as usize;
+                let dimension = dimensions.get(place).ok_or(Damaged("has no such dimension"))?;
+                interned_now.put(seed, *dimension, reader.text()?);
+            }
+        }
+        let mut is_free = interned_now.vacant();
+        interned_now.free = load_ids(reader, &mut is_free)?;
+        interned_now.resting = load_ids(reader, &mut is_free)?;
+        // Taken while the rest was written down: what took them is in the journal.
+        let taken = (0..).zip(&is_free).filter(|(_, free)| **free).map(|(id, _)| id);
+        interned_now.free.extend(taken);
+        drop(interned);
+        Ok(values)
+    }
+
+    /// Ids below this may have been given.
+    pub(crate) fn ids(&self) -> ValueId {
+        self.interned.read().entries.len() as ValueId
+    }
+}
+
+impl Interned {
+    /// Append a value; an empty text is one that was let go.
+    fn put(&mut self, seed: u64, dimension: Dimension, text: &str) {
+        let id = self.entries.len() as ValueId;
+        self.entries.push(Entry { text: Arc::from(text), dimension });
+        if text.is_empty() {
+            return;
+        }
+        self.counts[dimension as usize] += 1;
+        let entries = &self.entries;
+        let rehash = |id: &ValueId| {
+            let entry = &entries[*id as usize];
+            hash_of(seed, entry.dimension, entry.text.as_bytes())
+        };
+        let _ = self.table.insert_unique(rehash(&id), id, rehash);
+    }
+
+    /// By id: whether no value has it.
+    fn vacant(&self) -> Vec<bool> {
+        let vacant = |(id, entry): (usize, &Entry)| id > OTHER as usize && entry.text.is_empty();
+        self.entries.iter().enumerate().map(vacant).collect()
+    }
+}
+
+fn load_dimensions(reader: &mut Reader<'_>) -> Read<Vec<Dimension>> {
+    let unknown = Damaged("names a dimension that this version does not have");
+    let count = reader.count(1)?;
+    (0..count).map(|_| Dimension::named(reader.text()?).ok_or(unknown)).collect()
+}
+
+/// Write ids down.
+pub(crate) fn save_ids(ids: &[u32], out: &mut Writer) {
+    out.varint(ids.len() as u64);
+    ids.iter().for_each(|id| out.varint(u64::from(*id)));
+}
+
+/// Ids that [`save_ids`] wrote: each must be free, and is not from then on.
+pub(crate) fn load_ids(reader: &mut Reader<'_>, is_free: &mut [bool]) -> Read<Vec<u32>> {
+    let count = reader.count(1)?;
+    let mut ids = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = reader.varint()?;
+        match usize::try_from(id).ok().and_then(|id| is_free.get_mut(id)) {
+            Some(free) if *free => *free = false,
+            _ => return Err(Damaged("lets go of an id that is in use")),
+        }
+        ids.push(id as u32);
+    }
+    Ok(ids)
+}
+
 /// One batch's own view of [`Values`]: no lock for a value it has seen before.
 #[derive(Default)]
 pub(crate) struct ValueCache {
@@ -434,5 +551,54 @@ mod tests {
             assert_eq!(id, two.id(Dimension::Model, text, &values));
         }
         assert_eq!(ABSENT, one.id(Dimension::Model, b"", &values));
+    }
+
+    fn reloaded(values: &Values) -> Values {
+        let mut out = Writer::default();
+        values.save(&mut out);
+        let mut reader = Reader(&out.0);
+        let loaded = Values::load(&mut reader, (2, 8), 99).expect("whole");
+        assert_eq!(Ok(()), reader.end());
+        loaded
+    }
+
+    /// Values come back with their ids, and ids let go come back in the order they would have been given.
+    #[test]
+    fn values_come_back() {
+        let values = Values::new(2, 8, 1);
+        let [a, b] = [&b"a"[..], b"b"].map(|text| values.intern(Dimension::Model, text));
+        let tenant = values.intern(Dimension::Tenant, b"a");
+        let _ = values.retain(|id| id != a);
+        let loaded = reloaded(&values);
+        assert_eq!(Some(b), loaded.find(Dimension::Model, "b"));
+        assert_eq!(Some(tenant), loaded.find(Dimension::Tenant, "a"));
+        assert_eq!(None, loaded.find(Dimension::Model, "a"));
+        let _ = (values.retain(|id| id != a), loaded.retain(|id| id != a));
+        let next = |values: &Values| values.intern(Dimension::Model, b"c");
+        assert_eq!((a, a), (next(&values), next(&loaded)));
+        assert_eq!(OTHER, loaded.intern(Dimension::Model, b"d"), "the limit holds");
+    }
+
+    proptest::proptest! {
+        /// Whatever the bytes, reading ends in values or an error, never in a panic.
+        #[test]
+        fn any_bytes_are_safe(mut bytes: Vec<u8>, flips: Vec<(usize, u8)>) {
+            let _ = Values::load(&mut Reader(&bytes), (9, 9), 1);
+            let values = Values::new(100, 8, 1);
+            for text in ["a", "b", "c", "d"] {
+                let _ = values.intern(Dimension::Region, text.as_bytes());
+            }
+            let _ = values.retain(|id| id % 2 == 0);
+            let mut out = Writer::default();
+            values.save(&mut out);
+            bytes = out.0;
+            for (place, bits) in flips {
+                let place = place % bytes.len();
+                bytes[place] ^= bits;
+            }
+            if let Ok(loaded) = Values::load(&mut Reader(&bytes), (100, 8), 1) {
+                let _ = loaded.intern(Dimension::Region, b"e");
+            }
+        }
     }
 }
