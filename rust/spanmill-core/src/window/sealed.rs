@@ -111,7 +111,7 @@ impl Sealed {
     }
 
     /// Its start in seconds over its tier's bucket width.
-    pub(super) fn number(&self) -> i64 {
+    pub(crate) fn number(&self) -> i64 {
         match self {
             Self::Exact { number, .. } | Self::Digests { number, .. } => i64::from(*number),
         }
