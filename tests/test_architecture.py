@@ -31,14 +31,15 @@ SIBLINGS: Final = {1}
 
 RUST_LAYERS: Final = {
     0: {"clock", "codec", "disk", "error", "signal"},
-    1: {"config", "digest", "file", "folder", "stats", "value", "wire"},
+    1: {"config", "digest", "file", "folder", "pack", "stats", "value", "wire"},
     2: {"ledger", "overflow", "series", "skew", "sli", "wide", "window"},
     3: {"budget", "companion", "convention"},
     4: {"sequence", "view"},
     5: {"batch"},
-    6: {"state"},
-    7: {"ingest", "query", "retirement", "rollup"},
-    8: {"lib"},
+    6: {"record"},
+    7: {"state"},
+    8: {"ingest", "query", "retirement", "rollup"},
+    9: {"lib"},
 }
 """Modules of spanmill-core; one uses modules of a lower layer only."""
 

@@ -19,6 +19,7 @@ mod folder;
 mod ingest;
 mod ledger;
 mod overflow;
+mod pack;
 mod query;
 mod retirement;
 mod rollup;
