@@ -253,9 +253,10 @@ impl State {
         let identities = view.grouping.identities.read();
         let named = |leaf: Leaf| {
             let series = view.stable_id(identities.tuple(leaf.series), &self.values);
-            (leaf.number, series, leaf.bucket)
+            (leaf.bucket.number(), series, leaf.bucket)
         };
-        let mut leaves: Vec<_> = leaves.into_iter().map(named).collect();
+        let finest = leaves.into_iter().filter(|leaf| leaf.tier == 0);
+        let mut leaves: Vec<_> = finest.map(named).collect();
         drop(identities);
         leaves.sort_unstable_by_key(|(number, series, _)| (*number, *series));
         for (number, series, bucket) in leaves {
