@@ -62,6 +62,22 @@ pub enum Error {
         /// What is wrong there.
         what: &'static str,
     },
+    /// Records of the journal that were acknowledged do not read, and later ones do.
+    #[error(
+        "{} does not read at byte {offset}, where records {first} to {last} were; run \
+         `spanmill doctor --data-dir DIR`: it says what is affected and what can be done",
+        .path.display()
+    )]
+    JournalDamaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where reading stopped, bytes from the start of the file.
+        offset: u64,
+        /// First record lost.
+        first: u64,
+        /// Last record lost.
+        last: u64,
+    },
     /// A file was written by a version whose layout this one does not read.
     #[error(
         "{} has layout {found}, and this version reads {wanted}; start the version that wrote it, \
@@ -115,6 +131,12 @@ pub enum Error {
     /// A batch id came again with other content. Nothing was folded.
     #[error("batch id {0:?} was used for other content before; give each batch an id of its own")]
     BatchConflict(String),
+    /// A batch is numbered so far behind its producer's newest that nobody knows whether it was here.
+    #[error(
+        "the batch's number is too far behind its producer's newest to tell whether it was counted; \
+         give up on it, or begin a new epoch"
+    )]
+    Forgotten,
     /// Most sources are ahead of our clock, so it is ours that is in doubt. Nothing was folded.
     #[error(
         "{ahead} of {of} sources seen in the last minute are more than window.future_skew ahead of \

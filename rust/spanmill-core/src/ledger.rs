@@ -34,8 +34,8 @@ pub(crate) const REJECTIONS: [(Rejection, &str); 7] = [
 
 /// Events by class. `received` is their sum, kept apart so that a slip would show.
 ///
-/// Duplicates and sampled-out events have no source yet; their classes exist so
-/// that readers need not change when they do.
+/// Sampled-out events have no source yet; their class exists so that readers need not change
+/// when they do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Classes {
     pub received: u64,
@@ -44,6 +44,9 @@ pub(crate) struct Classes {
     pub late: u64,
     pub rejected: [u64; REJECTIONS.len()],
     pub sampled_out: u64,
+    /// Of those received, how many would be counted again if they were sent again. No class:
+    /// each of them stands in one of the others.
+    pub at_least_once: u64,
 }
 
 impl Classes {
@@ -53,6 +56,7 @@ impl Classes {
         self.duplicate += other.duplicate;
         self.late += other.late;
         self.sampled_out += other.sampled_out;
+        self.at_least_once += other.at_least_once;
         for (mine, theirs) in self.rejected.iter_mut().zip(other.rejected) {
             *mine += theirs;
         }
@@ -87,13 +91,19 @@ impl Classes {
         self.received == self.counted + self.duplicate + self.late + rejected + self.sampled_out
     }
 
+    /// What a sender that sends again after a failure gets of its events.
+    fn delivery(&self) -> &'static str {
+        if self.at_least_once == 0 { "exactly_once" } else { "at_least_once" }
+    }
+
     fn to_json(self) -> Json {
         let named = REJECTIONS.iter().zip(self.rejected).filter(|(_, n)| *n > 0);
         let rejected: BTreeMap<&str, u64> = named.map(|((_, name), n)| (*name, n)).collect();
         json!({
             "received": self.received, "counted": self.counted, "duplicate": self.duplicate,
             "late": self.late, "rejected": rejected, "sampled_out": self.sampled_out,
-            "balanced": self.balanced(),
+            "balanced": self.balanced(), "delivery": self.delivery(),
+            "at_least_once": self.at_least_once,
         })
     }
 }
@@ -161,8 +171,36 @@ impl Accounts {
         place
     }
 
+    /// Each account in the order of first sight.
+    pub(crate) fn list(&self) -> &[Account] {
+        &self.list
+    }
+
     pub(crate) fn at(&mut self, place: u32) -> &mut Classes {
         &mut self.list[place as usize].classes
+    }
+
+    /// Count what was not refused, but for `late` of each account, in its order.
+    pub(crate) fn settle(&mut self) {
+        for Account { classes, .. } in &mut self.list {
+            let rejected: u64 = classes.rejected.iter().sum();
+            classes.counted = classes.received - rejected - classes.late;
+        }
+    }
+
+    /// The batch was counted before: so was everything in it, whatever came of it then.
+    pub(crate) fn become_duplicate(&mut self) {
+        for Account { classes, .. } in &mut self.list {
+            let received = classes.received;
+            *classes = Classes { received, duplicate: received, ..Classes::default() };
+        }
+    }
+
+    /// The batch could not be told from one that was counted before.
+    pub(crate) fn become_at_least_once(&mut self) {
+        for Account { classes, .. } in &mut self.list {
+            classes.at_least_once = classes.received;
+        }
     }
 
     /// (source, events received, those of them that are future-dated) of each account.
@@ -316,6 +354,54 @@ mod tests {
         for part in [&shown, &shown["by"]["source"]["gateway"], &shown["by"]["tenant"]["acme"]] {
             assert_eq!(json!(5), part["received"]);
             assert_eq!(json!({"bad_id": 1}), part["rejected"]);
+            assert_eq!(json!(true), part["balanced"]);
+        }
+    }
+
+    /// A batch that was counted before is all duplicate, whatever came of its events; the books
+    /// balance.
+    #[test]
+    fn a_duplicate_is_no_other_class() {
+        let values = Values::new(100, 100, 1);
+        let mut accounts = Accounts::default();
+        for source in [10, 11] {
+            let place = accounts.place(source, ABSENT);
+            *accounts.at(place) = Classes { received: 5, late: 1, ..Classes::default() };
+            accounts.at(place).rejected[Rejection::NoTime as usize] = 2;
+        }
+        accounts.become_duplicate();
+        let ledger = Ledger::new(10);
+        ledger.book(&accounts);
+        let shown = ledger.to_json(&values);
+        assert_eq!((&json!(10), &json!(10)), (&shown["received"], &shown["duplicate"]));
+        assert_eq!((&json!(0), &json!({})), (&shown["late"], &shown["rejected"]));
+        assert_eq!(json!(true), shown["balanced"]);
+    }
+
+    /// A source whose events would be counted again is named, and so is the total; its
+    /// neighbours are not, and the sum of classes does not change.
+    #[test]
+    fn at_least_once_is_said_by_source() {
+        let values = Values::new(100, 100, 1);
+        let ledger = Ledger::new(10);
+        for name in ["known", "unknown"] {
+            let source = values.intern(Dimension::Service, name.as_bytes());
+            let mut accounts = Accounts::default();
+            let place = accounts.place(source, ABSENT);
+            *accounts.at(place) = Classes { received: 3, counted: 3, ..Classes::default() };
+            if name == "unknown" {
+                accounts.become_at_least_once();
+            }
+            ledger.book(&accounts);
+        }
+        let shown = ledger.to_json(&values);
+        for (part, delivery, events) in [
+            (&shown, "at_least_once", 3),
+            (&shown["by"]["source"]["unknown"], "at_least_once", 3),
+            (&shown["by"]["source"]["known"], "exactly_once", 0),
+        ] {
+            assert_eq!(json!(delivery), part["delivery"]);
+            assert_eq!(json!(events), part["at_least_once"]);
             assert_eq!(json!(true), part["balanced"]);
         }
     }

@@ -191,6 +191,34 @@ impl Identities {
         series
     }
 
+    /// Give a tuple the series and serial that it had when it was written down.
+    ///
+    /// Whether neither it nor the series is another's.
+    pub(crate) fn define(&mut self, series: u32, serial: u64, tuple: &[ValueId]) -> bool {
+        if let Some(known) = self.find(tuple) {
+            return (known, self.serial(known)) == (series, serial);
+        }
+        if tuple.len() != self.width || self.is_live(series) {
+            return false;
+        }
+        while self.serials.len() <= series as usize {
+            self.free.push(self.serials.len() as u32);
+            self.serials.push(VACANT);
+            self.tuples.resize(self.tuples.len() + self.width, ABSENT);
+        }
+        self.free.retain(|free| *free != series);
+        self.resting.retain(|resting| *resting != series);
+        self.free.push(series);
+        self.next_serial = serial;
+        let _ = self.insert(tuple);
+        true
+    }
+
+    /// Serials below this are given.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.next_serial
+    }
+
     /// A place for a tuple: one let go, or the next.
     fn place(&mut self, tuple: &[ValueId]) -> u32 {
         let serial = self.next_serial;

@@ -3,6 +3,7 @@
 //! Each dimension has a share of its own, so that a flood of junk model names leaves
 //! room for a new tenant.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -65,6 +66,57 @@ impl Interned {
         };
         let _ = self.table.insert_unique(rehash(&id), id, rehash);
         id
+    }
+}
+
+impl Interned {
+    /// Ids before it that no definition came for were never used by anything that was kept.
+    fn define(&mut self, seed: u64, id: ValueId, dimension: Dimension, text: &str) -> bool {
+        let vacant = || Entry { text: Arc::from(""), dimension: DIMENSIONS[0].dimension };
+        while self.entries.len() <= id as usize {
+            self.free.push(self.entries.len() as ValueId);
+            self.entries.push(vacant());
+        }
+        let free = [&mut self.free, &mut self.resting].into_iter().find_map(|ids| {
+            let place = ids.iter().rposition(|free| *free == id)?;
+            Some(ids.remove(place))
+        });
+        if free.is_none() {
+            return false;
+        }
+        self.entries[id as usize] = Entry { text: Arc::from(text), dimension };
+        self.counts[dimension as usize] += 1;
+        let entries = &self.entries;
+        let rehash = |id: &ValueId| {
+            let entry = &entries[*id as usize];
+            hash_of(seed, entry.dimension, entry.text.as_bytes())
+        };
+        let _ = self.table.insert_unique(rehash(&id), id, rehash);
+        true
+    }
+}
+
+/// Which ids the journal has defined.
+#[derive(Debug, Default)]
+pub(crate) struct Journaled(Vec<u64>);
+
+impl Journaled {
+    /// Note an id; whether it is new here.
+    pub(crate) fn note(&mut self, id: ValueId) -> bool {
+        let (word, bit) = (id as usize / 64, 1 << (id % 64));
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        let is_new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        is_new && id > OTHER
+    }
+
+    /// The id may mean something else from now on.
+    pub(crate) fn forget(&mut self, id: ValueId) {
+        if let Some(word) = self.0.get_mut(id as usize / 64) {
+            *word &= !(1 << (id % 64));
+        }
     }
 }
 
@@ -159,6 +211,30 @@ impl Values {
         (id != ABSENT).then(|| Arc::clone(&self.interned.read().entries[id as usize].text))
     }
 
+    /// What an id stands for, to be written down; `None` for those that every folder has.
+    pub(crate) fn definition(&self, id: ValueId) -> Option<(Dimension, Arc<str>)> {
+        let interned = self.interned.read();
+        let entry = interned.entries.get(id as usize).filter(|_| id > OTHER)?;
+        Some((entry.dimension, Arc::clone(&entry.text)))
+    }
+
+    /// Give `text` the id that it had when it was written down. Whether no other has it.
+    pub(crate) fn define(&self, id: ValueId, dimension: Dimension, text: &str) -> bool {
+        let mut interned = self.interned.write();
+        let interned = &mut *interned;
+        match interned.find(hash_of(self.seed, dimension, text.as_bytes()), dimension, text) {
+            Some(known) => known == id,
+            None if id <= OTHER || text.is_empty() => false,
+            None => interned.define(self.seed, id, dimension, text),
+        }
+    }
+
+    /// Let go of ids, as a record says was done before.
+    pub(crate) fn let_go(&self, ids: &[ValueId]) {
+        let gone: HashSet<ValueId> = ids.iter().copied().collect();
+        let _ = self.retain(|id| !gone.contains(&id));
+    }
+
     /// Whether some dimension has taken three quarters of its share: time to let go of what no one uses.
     pub(crate) fn is_crowded(&self) -> bool {
         let limit = self.count_max - self.count_max / 4;
@@ -168,8 +244,8 @@ impl Values {
     /// Let go of every value for which `used` is false. Ids given out before must not be used again.
     ///
     /// A reader may still hold one: it finds no text, and the id is given again
-    /// only after the next round. Says whether a sixteenth of a dimension's share came free.
-    pub(crate) fn retain(&self, used: impl Fn(ValueId) -> bool) -> bool {
+    /// only after the next round. Returns those that went.
+    pub(crate) fn retain(&self, used: impl Fn(ValueId) -> bool) -> Vec<ValueId> {
         let mut interned = self.interned.write();
         let interned = &mut *interned;
         interned.free.append(&mut interned.resting);
@@ -180,7 +256,17 @@ impl Values {
             interned.counts[entry.dimension as usize] -= 1;
             interned.resting.push(id);
         }
-        interned.resting.len() * 16 >= self.count_max
+        interned.resting.clone()
+    }
+
+    /// Values held.
+    pub(crate) fn held(&self) -> usize {
+        self.interned.read().table.len()
+    }
+
+    /// Whether so many ids make room worth another look: a sixteenth of a dimension's share.
+    pub(crate) fn is_room(&self, ids: usize) -> bool {
+        ids * 16 >= self.count_max
     }
 }
 
@@ -415,16 +501,44 @@ mod tests {
         let values = Values::new(2, 8, 1);
         let [a, b] = [&b"a"[..], b"b"].map(|text| values.intern(Dimension::Model, text));
         assert!(values.is_crowded());
-        assert!(values.retain(|id| id == b));
+        assert_eq!(vec![a], values.retain(|id| id == b));
         assert_eq!(
             (None, Some(b)),
             (values.find(Dimension::Model, "a"), values.find(Dimension::Model, "b"))
         );
         let c = values.intern(Dimension::Model, b"c");
         assert!(c != a && c != OTHER, "{c}");
-        assert!(values.retain(|id| id == c));
+        assert_eq!(vec![b], values.retain(|id| id == c));
         assert_eq!(a, values.intern(Dimension::Model, b"d"));
         assert_eq!(OTHER, values.intern(Dimension::Model, b"e"));
+    }
+
+    /// Values written down are given their old ids in any order, and none takes another's.
+    #[test]
+    fn definitions_come_back() {
+        let (old, new) = (Values::new(100, 8, 1), Values::new(100, 8, 2));
+        let ids = [&b"a"[..], b"b", b"c"].map(|text| old.intern(Dimension::Model, text));
+        for id in [ids[2], ids[0]] {
+            let (dimension, text) = old.definition(id).expect("defined");
+            assert!(new.define(id, dimension, &text));
+            assert!(new.define(id, dimension, &text), "once more changes nothing");
+        }
+        assert!(!new.define(ids[0], Dimension::Model, "z"));
+        assert!(!new.define(OTHER, Dimension::Model, "z"));
+        assert_eq!(Some(ids[2]), new.find(Dimension::Model, "c"));
+        // The hole that no definition came for is given next.
+        assert_eq!(ids[1], new.intern(Dimension::Model, b"d"));
+        assert_eq!(ids[2] + 1, new.intern(Dimension::Model, b"e"));
+    }
+
+    /// An id is new to the journal once, until it is let go of; the ids that every folder has never are.
+    #[test]
+    fn ids_are_defined_once() {
+        let mut journaled = Journaled::default();
+        assert_eq!([true, false], [journaled.note(200), journaled.note(200)]);
+        journaled.forget(200);
+        assert!(journaled.note(200));
+        assert_eq!([false, false], [journaled.note(ABSENT), journaled.note(OTHER)]);
     }
 
     /// A cache gives the same ids as the table behind it.

@@ -234,6 +234,16 @@ fn bad_spans_are_counted_by_reason() {
     assert_eq!(json!(6), query(&bench, "duration", &[], 300)["series"][0]["count"]);
 }
 
+/// A span without ids counts like any other.
+#[test]
+fn missing_ids_are_no_fault() {
+    let bench = bench();
+    let whole = Span::default().encode();
+    let (no_trace_id, no_span_id) = (whole[18..].to_vec(), [&whole[..18], &whole[28..]].concat());
+    assert_eq!(b"", &send_bytes(&bench, &request(&[no_trace_id, no_span_id]))[..]);
+    assert_eq!(json!(2), ledger(&bench)["counted"]);
+}
+
 /// Bytes that are not OTLP fold nothing at all, not even the good spans before the fault.
 #[test]
 fn malformed_requests_change_nothing() {

@@ -88,13 +88,16 @@ impl Kept {
 
     /// The numbers [from, to) of the buckets of `tier` that sealing through `through` completes.
     ///
-    /// Only those all of whose parts are still held.
+    /// Only those all of whose parts are still held, and for which there is memory.
     pub(super) fn due(&self, used: Use, tier: usize, through: i64) -> (i64, i64) {
+        let (from, to) = self.whole(used, tier, through);
+        if self.is_short && (used, tier) == DEMOTION[0] { (to, to) } else { (from, to) }
+    }
+
+    /// Like [`Kept::due`], whether or not there is memory for them.
+    pub(crate) fn whole(&self, used: Use, tier: usize, through: i64) -> (i64, i64) {
         let width_s = TIERS[tier].width_s;
         let to = (through * BUCKET_S).div_euclid(width_s);
-        if self.is_short && (used, tier) == DEMOTION[0] {
-            return (to, to);
-        }
         let held = self.first_s(used, tier).max(self.first_s(used, TIERS[tier].from));
         let from = match held {
             i64::MAX => to,
