@@ -338,8 +338,8 @@ impl WindowStore {
             if shard.cut < cut {
                 shard.freeze(cut, number);
             }
-            let fallback = |shard: &mut Shard| shard.note();
-            noted.push(shard.noted.take().unwrap_or_else(|| fallback(&mut shard)));
+            let counted = shard.noted.take();
+            noted.push(counted.unwrap_or_else(|| shard.note()));
             live.extend(shard.frozen.iter().map(|frozen| frozen.cut));
         }
         let values = {
@@ -408,15 +408,18 @@ impl WindowStore {
         live.into_iter().collect()
     }
 
-    /// Put back what a file has of the cut `cut`, in shards; nothing is open yet.
-    pub(super) fn put_back(&self, cut: u64, shard: usize, parts: Vec<Part>) {
+    /// Put back what a file has of the cut `cut` in one shard; says whether it lacked it.
+    pub(super) fn put_back(&self, cut: u64, shard: usize, parts: Vec<Part>) -> bool {
         let mut held = OpenHeld::default();
         parts.iter().filter_map(|part| part.open.as_deref()).for_each(|open| held.add(open.held()));
         let mut shard = self.shards()[shard].lock();
-        if let Some(last) = parts.last() {
+        let lacks = shard.frozen.iter().all(|frozen| frozen.cut != cut);
+        if let Some(last) = parts.last().filter(|_| lacks) {
             shard.reach(slot_of(last.series));
             shard.frozen.push(Arc::new(Frozen::new(cut, parts, held)));
+            self.saved(cut);
         }
+        lacks
     }
 
     /// Put back what is counted, as it stood at the cut `cut`.
