@@ -11,6 +11,8 @@ mod kept;
 mod late;
 mod open;
 mod parts;
+#[cfg(test)]
+mod rig;
 mod rings;
 mod seal;
 mod sealed;
