@@ -39,6 +39,15 @@ impl Config {
     pub fn from_json(json: &str) -> Result<Self> {
         serde_json::from_str(json).map_err(|error| Error::Config(error.to_string()))
     }
+
+    /// The JSON form.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] where `data_dir` is not Unicode.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::Config(error.to_string()))
+    }
 }
 
 /// What an acknowledgement promises.

@@ -6,6 +6,7 @@
 
 mod batch;
 mod budget;
+mod checkpoint;
 pub mod clock;
 mod codec;
 mod companion;
