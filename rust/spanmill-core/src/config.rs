@@ -131,6 +131,12 @@ pub struct Limits {
     pub companion_bytes: usize,
     /// Memory for windows and identities, bytes.
     pub memory: usize,
+    /// Requests that are known again.
+    pub dedupe_entries: usize,
+    /// How long a request is known again.
+    pub dedupe_horizon_s: f64,
+    /// Senders of numbered batches that are known again.
+    pub producers: usize,
 }
 
 /// Dimension of this name whose values may be shown: the end user's may not.

@@ -63,8 +63,9 @@ impl Classes {
     }
 
     fn save(&self, out: &mut Writer) {
-        let Self { received, counted, duplicate, late, rejected, sampled_out } = self;
-        for events in [received, counted, duplicate, late, sampled_out].into_iter().chain(rejected) {
+        let Self { received, counted, duplicate, late, rejected, sampled_out, at_least_once } = self;
+        let named = [received, counted, duplicate, late, sampled_out, at_least_once];
+        for events in named.into_iter().chain(rejected) {
             out.varint(*events);
         }
     }
@@ -77,6 +78,7 @@ impl Classes {
             duplicate: reader.varint()?,
             late: reader.varint()?,
             sampled_out: reader.varint()?,
+            at_least_once: reader.varint()?,
             ..Self::default()
         };
         for reason in reasons {

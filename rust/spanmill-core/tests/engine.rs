@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value as Json, json};
-use spanmill_core::Engine;
+use spanmill_core::{Engine, Sender};
 use spanmill_core::clock::ManualClock;
 use spanmill_core::config::Config;
 use spanmill_core::error::Error;
@@ -38,7 +38,8 @@ fn config(folder: &std::path::Path, limits_series: usize, objectives: Json) -> C
         "objectives": objectives,
         "limits": {"series": limits_series, "tenant_series": limits_series, "groups": 100,
             "dimension_values": 10_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
-            "sources": 100, "request_bytes": 1 << 24, "memory": 1_u64 << 31},
+            "sources": 100, "request_bytes": 1 << 24, "memory": 1_u64 << 31,
+            "dedupe_entries": 1 << 20, "dedupe_horizon_s": 900.0, "producers": 1000},
     });
     Config::from_json(&config.to_string()).expect("valid")
 }
@@ -159,7 +160,7 @@ fn request(spans: &[Vec<u8>]) -> Vec<u8> {
 
 fn send(bench: &Bench, spans: &[Span]) -> Vec<u8> {
     let encoded: Vec<Vec<u8>> = spans.iter().map(Span::encode).collect();
-    bench.engine.ingest_traces(&request(&encoded)).expect("valid OTLP")
+    bench.engine.ingest_traces(&request(&encoded), Sender::default()).expect("valid OTLP")
 }
 
 fn query(bench: &Bench, measure: &str, by: &[&str], window_s: u32) -> Json {
@@ -223,7 +224,7 @@ fn bad_spans_are_counted_by_reason() {
         ("out_of_range", Span { ttft: Some(1e300), ..Span::default() }.encode()),
     ];
     for (reason, span) in &cases {
-        let response = bench.engine.ingest_traces(&request(&[span.clone(), good.clone()]));
+        let response = bench.engine.ingest_traces(&request(&[span.clone(), good.clone()]), Sender::default());
         let said = String::from_utf8_lossy(&response.expect("valid OTLP")).into_owned();
         assert!(said.contains(&format!("{reason}: 1")), "{reason}: {said}");
         assert_eq!(json!(1), ledger(&bench)["rejected"][reason], "{reason}");
@@ -251,7 +252,7 @@ fn malformed_requests_change_nothing() {
     let whole = request(&[Span::default().encode(), Span::default().encode()]);
     for cut in 1..whole.len() {
         // Some prefixes end between fields and are requests of their own.
-        if let Err(error) = bench.engine.ingest_traces(&whole[..cut]) {
+        if let Err(error) = bench.engine.ingest_traces(&whole[..cut], Sender::default()) {
             assert!(matches!(error, Error::Wire { .. }), "{error}");
         }
     }
@@ -307,7 +308,7 @@ fn splits_and_order_leave_no_trace() {
         let bench = bench();
         let encoded: Vec<Vec<u8>> = order.map(Span::encode).collect();
         for chunk in encoded.chunks(batch) {
-            let _ = bench.engine.ingest_traces(&request(chunk)).expect("valid OTLP");
+            let _ = bench.engine.ingest_traces(&request(chunk), Sender::default()).expect("valid OTLP");
         }
         bench.clock.set(((NOW_S + 600) * SECOND) as i64);
         bench.engine.tick().expect("open");
@@ -431,7 +432,7 @@ fn closed_means_closed() {
     let taken = Engine::open(&config(&bench.folder, 10, json!([])), bench.clock.clone());
     assert!(matches!(taken.map(|_| ()), Err(Error::FolderInUse(_))));
     bench.engine.close();
-    assert!(matches!(bench.engine.ingest_traces(b""), Err(Error::Closed)));
+    assert!(matches!(bench.engine.ingest_traces(b"", Sender::default()), Err(Error::Closed)));
     assert!(matches!(bench.engine.tick(), Err(Error::Closed)));
     let next = Engine::open(&config(&bench.folder, 10, json!([])), bench.clock.clone());
     next.expect("the folder is free").close();
@@ -449,7 +450,7 @@ fn threads_lose_nothing() {
         for _ in 0..4 {
             let _ = scope.spawn(|| {
                 for _ in 0..50 {
-                    assert!(bench.engine.ingest_traces(&body).expect("valid OTLP").is_empty());
+                    assert!(bench.engine.ingest_traces(&body, Sender::default()).expect("valid OTLP").is_empty());
                 }
             });
         }
@@ -473,6 +474,6 @@ fn scope_may_follow_its_spans() {
     field(2, &scope_spans, &mut resource_spans);
     let mut body = Vec::new();
     field(1, &resource_spans, &mut body);
-    assert!(bench.engine.ingest_traces(&body).expect("valid OTLP").is_empty());
+    assert!(bench.engine.ingest_traces(&body, Sender::default()).expect("valid OTLP").is_empty());
     assert_eq!(json!(2), ledger(&bench)["counted"]);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value as Json, json};
-use spanmill_core::Engine;
+use spanmill_core::{Engine, Sender};
 use spanmill_core::clock::ManualClock;
 use spanmill_core::config::Config;
 use spanmill_core::error::Error;
@@ -78,7 +78,8 @@ impl Rig {
             "objectives": [],
             "limits": {"series": 100_000, "tenant_series": 100_000, "groups": 100,
                 "dimension_values": 100_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
-                "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33},
+                "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33,
+                "dedupe_entries": 1 << 20, "dedupe_horizon_s": 900.0, "producers": 1000},
         });
         change(&mut config);
         let config = Config::from_json(&config.to_string()).expect("a valid config");
@@ -86,9 +87,15 @@ impl Rig {
         Ok(Self { engine, clock, folder, config })
     }
 
+    /// Stop, and start again on what is in the folder.
+    pub fn restart(&mut self) {
+        self.engine.close();
+        self.engine = Engine::open(&self.config, self.clock.clone()).expect("recovers");
+    }
+
     /// Ingest spans of one tenant; all of them must be taken.
     pub fn send(&self, tenant: &str, spans: &[Span<'_>]) {
-        let answer = self.engine.ingest_traces(&request(tenant, spans)).expect("valid OTLP");
+        let answer = self.engine.ingest_traces(&request(tenant, spans), Sender::default()).expect("valid OTLP");
         assert!(answer.is_empty(), "refused some of the spans");
     }
 }
