@@ -61,6 +61,9 @@ use crate::state::State;
 use crate::threads::Threads;
 use crate::window::SealSink;
 
+#[doc(hidden)]
+pub use crate::record::RecordTrial;
+
 /// The measures and dimensions that exist, with units, as JSON.
 #[must_use]
 pub fn signals() -> Vec<u8> {
