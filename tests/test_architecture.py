@@ -32,7 +32,7 @@ SIBLINGS: Final = {1}
 RUST_LAYERS: Final = {
     0: {"clock", "codec", "disk", "error", "signal"},
     1: {"config", "digest", "file", "folder", "secret", "stats", "value", "wire"},
-    2: {"ledger", "overflow", "series", "skew", "sli", "wide", "window"},
+    2: {"journal", "ledger", "overflow", "series", "skew", "sli", "wide", "window"},
     3: {"budget", "companion", "convention", "dedupe"},
     4: {"sequence", "view"},
     5: {"batch"},
