@@ -119,6 +119,12 @@ pub enum Error {
     /// A batch id came again with other content. Nothing was folded.
     #[error("batch id {0:?} was used for other content before; give each batch an id of its own")]
     BatchConflict(String),
+    /// A batch is numbered so far behind its producer's newest that nobody knows whether it was here.
+    #[error(
+        "the batch's number is too far behind its producer's newest to tell whether it was counted; \
+         give up on it, or begin a new epoch"
+    )]
+    Forgotten,
     /// Most sources are ahead of our clock, so it is ours that is in doubt. Nothing was folded.
     #[error(
         "{ahead} of {of} sources seen in the last minute are more than window.future_skew ahead of \

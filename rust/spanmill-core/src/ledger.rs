@@ -6,6 +6,7 @@ use hashbrown::HashTable;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
+use crate::codec::{Damaged, Read, Reader, Writer};
 use crate::value::{ABSENT, OTHER, ValueId, Values};
 
 /// Why one event was refused for good.
@@ -59,6 +60,31 @@ impl Classes {
         for (mine, theirs) in self.rejected.iter_mut().zip(other.rejected) {
             *mine += theirs;
         }
+    }
+
+    fn save(&self, out: &mut Writer) {
+        let Self { received, counted, duplicate, late, rejected, sampled_out, at_least_once } = self;
+        let named = [received, counted, duplicate, late, sampled_out, at_least_once];
+        for events in named.into_iter().chain(rejected) {
+            out.varint(*events);
+        }
+    }
+
+    /// `reasons` are the places of those that were written down.
+    fn load(reader: &mut Reader<'_>, reasons: &[usize]) -> Read<Self> {
+        let mut classes = Self {
+            received: reader.varint()?,
+            counted: reader.varint()?,
+            duplicate: reader.varint()?,
+            late: reader.varint()?,
+            sampled_out: reader.varint()?,
+            at_least_once: reader.varint()?,
+            ..Self::default()
+        };
+        for reason in reasons {
+            classes.rejected[*reason] = reader.varint()?;
+        }
+        Ok(classes)
     }
 
     fn balanced(&self) -> bool {
@@ -146,8 +172,21 @@ impl Accounts {
         place
     }
 
+    /// Each account in the order of first sight.
+    pub(crate) fn list(&self) -> &[Account] {
+        &self.list
+    }
+
     pub(crate) fn at(&mut self, place: u32) -> &mut Classes {
         &mut self.list[place as usize].classes
+    }
+
+    /// Count what was not refused, but for `late` of each account, in its order.
+    pub(crate) fn settle(&mut self) {
+        for Account { classes, .. } in &mut self.list {
+            let rejected: u64 = classes.rejected.iter().sum();
+            classes.counted = classes.received - rejected - classes.late;
+        }
     }
 
     /// The batch was counted before: so was everything in it, whatever came of it then.
@@ -181,11 +220,52 @@ impl Accounts {
     }
 }
 
-#[derive(Default)]
-struct Books {
+/// What was booked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Books {
     total: Classes,
     by_source: HashMap<ValueId, Classes>,
     by_tenant: HashMap<ValueId, Classes>,
+}
+
+impl Books {
+    /// Write everything down.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.varint(REJECTIONS.len() as u64);
+        REJECTIONS.iter().for_each(|(_, name)| out.bytes(name.as_bytes()));
+        self.total.save(out);
+        for rows in [&self.by_source, &self.by_tenant] {
+            let mut rows: Vec<_> = rows.iter().collect();
+            rows.sort_unstable_by_key(|(id, _)| **id);
+            out.varint(rows.len() as u64);
+            for (id, classes) in rows {
+                out.varint(u64::from(*id));
+                classes.save(out);
+            }
+        }
+    }
+
+    /// What [`Books::save`] wrote; its values are below `ids`.
+    pub(crate) fn load(reader: &mut Reader<'_>, ids: ValueId) -> Read<Self> {
+        let unknown = Damaged("has a reason to reject that this version does not have");
+        let mut reasons = Vec::new();
+        for _ in 0..reader.count(1)? {
+            let name = reader.text()?;
+            let place = REJECTIONS.iter().position(|(_, known)| *known == name);
+            reasons.push(place.ok_or(unknown)?);
+        }
+        let mut books = Self { total: Classes::load(reader, &reasons)?, ..Self::default() };
+        for rows in [&mut books.by_source, &mut books.by_tenant] {
+            for _ in 0..reader.count(6)? {
+                let id = reader.varint()?;
+                if id >= u64::from(ids) {
+                    return Err(Damaged("has an account of a value that there is not"));
+                }
+                let _ = rows.insert(id as ValueId, Classes::load(reader, &reasons)?);
+            }
+        }
+        Ok(books)
+    }
 }
 
 /// The account of every event since the start.
@@ -214,6 +294,16 @@ impl Ledger {
             entry(&mut books.by_source, account.source, self.entries_max).add(classes);
             entry(&mut books.by_tenant, account.tenant, self.entries_max).add(classes);
         }
+    }
+
+    /// What is booked now. A copy: at 1,000 sources and tenants some 250 KiB.
+    pub(crate) fn books(&self) -> Books {
+        self.books.lock().clone()
+    }
+
+    /// Begin with what was booked before.
+    pub(crate) fn restore(&self, books: Books) {
+        *self.books.lock() = books;
     }
 
     /// Sources and tenants that have a row.
@@ -331,6 +421,28 @@ mod tests {
         assert_eq!(10, books.total.received);
         assert_eq!(3, books.by_source.len());
         assert_eq!(8, books.by_source[&OTHER].received);
+    }
+
+    /// What was booked comes back, row by row.
+    #[test]
+    fn books_come_back() {
+        let ledger = Ledger::new(2);
+        for source in 10..20 {
+            let mut accounts = Accounts::default();
+            let place = accounts.place(source, ABSENT);
+            accounts.at(place).received = u64::from(source);
+            accounts.at(place).rejected[Rejection::Future as usize] = u64::from(source);
+            ledger.book(&accounts);
+        }
+        let mut out = Writer::default();
+        ledger.books().save(&mut out);
+        let mut reader = Reader(&out.0);
+        assert_eq!(Ok(ledger.books()), Books::load(&mut reader, 20));
+        assert_eq!(Ok(()), reader.end());
+        assert!(Books::load(&mut Reader(&out.0), 11).is_err(), "a value that there is not");
+        for length in 0..out.0.len() {
+            assert!(Books::load(&mut Reader(&out.0[..length]), 20).is_err(), "{length} B");
+        }
     }
 
     /// Reasons index their counters.

@@ -95,12 +95,24 @@ impl Wide {
         }
     }
 
-    fn learn(&mut self, hash: u64, text: &[u8]) {
+    /// Keep what a hash reads as.
+    pub(crate) fn learn(&mut self, hash: u64, text: &[u8]) {
         if self.texts.find(hash, |text| text.hash == hash).is_none() {
             let place = Text { hash, start: self.bytes.len(), length: text.len() };
             self.bytes.extend_from_slice(text);
             let _ = self.texts.insert_unique(hash, place, |text| text.hash);
         }
+    }
+
+    /// Every text kept, by hash.
+    pub(crate) fn texts(&self) -> impl ExactSizeIterator<Item = (u64, &[u8])> {
+        let text = |text: &Text| (text.hash, &self.bytes[text.start..text.start + text.length]);
+        self.texts.iter().map(text)
+    }
+
+    /// Bytes of the texts kept.
+    pub(crate) fn texts_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Text of a value of a column that keeps them.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use serde_json::{Value as Json, json};
 use spanmill_core::Engine;
@@ -120,7 +120,9 @@ impl Span {
         let end = (NOW_S * SECOND).wrapping_add_signed((self.ends_s * SECOND as f64) as i64);
         let mut span = Vec::new();
         field(1, &[7; 16], &mut span);
-        field(2, &[9; 8], &mut span);
+        // Two requests with the same ids would be one, sent again.
+        static SPANS: AtomicU64 = AtomicU64::new(1);
+        field(2, &SPANS.fetch_add(1, Ordering::Relaxed).to_le_bytes(), &mut span);
         for (tag, time) in [(7, end - 2 * SECOND), (8, end)] {
             span.push(tag << 3 | 1);
             span.extend_from_slice(&time.to_le_bytes());

@@ -571,6 +571,9 @@ mod tests {
     }
 
     proptest! {
+        // Each restart syncs files.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         /// Whenever it was frozen, saved and loaded, a request is known again for the horizon and
         /// never a minute longer, with its own answer.
         #[test]

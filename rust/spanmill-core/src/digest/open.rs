@@ -88,6 +88,19 @@ impl OpenDigest {
         }
     }
 
+    /// Add everything `other` holds, as if its values had been added here.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        match (&mut self.0, &other.0) {
+            (_, Inner::Raw(raw)) => self.add_all(raw),
+            (Inner::Raw(raw), Inner::Busy(_)) => {
+                let mine = std::mem::take(raw);
+                *self = other.clone();
+                self.add_all(&mine);
+            }
+            (Inner::Busy(mine), Inner::Busy(theirs)) => mine.absorb(theirs),
+        }
+    }
+
     /// Whether it still holds the values as they came.
     pub(crate) fn is_exact(&self) -> bool {
         matches!(self.0, Inner::Raw(_))
@@ -174,6 +187,18 @@ impl Busy {
             let keys = &mut keys[..chunk.len()];
             keys.iter_mut().zip(chunk).for_each(|(key, &value)| *key = key::of(value));
             self.add_keys(keys);
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.totals.merge(&other.totals);
+        match &other.histogram {
+            None => self.add_keys(&other.keys),
+            Some(theirs) => {
+                let mine = self.histogram.get_or_insert_default();
+                mine.add_all(&std::mem::take(&mut self.keys));
+                mine.absorb(theirs);
+            }
         }
     }
 

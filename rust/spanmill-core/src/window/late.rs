@@ -8,8 +8,8 @@ use super::{BUCKET_S, TIERS};
 ///
 /// So there are never more entries than buckets in the rings, however long and
 /// however much comes late.
-#[derive(Default)]
-pub(super) struct Late(VecDeque<(i32, u64)>);
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Late(VecDeque<(i32, u64)>);
 
 /// The bucket (of the finest tier's numbers) that stands for `number` once it is as old as it is.
 fn coarse(number: i64, through: i64) -> i64 {

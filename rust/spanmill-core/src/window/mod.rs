@@ -9,6 +9,7 @@ mod demotion;
 mod kept;
 mod late;
 mod open;
+mod parts;
 mod rings;
 mod seal;
 mod sealed;
@@ -20,6 +21,7 @@ mod visit;
 
 pub use demotion::{Demotion, demote};
 pub use kept::{Held, Kept, Use};
+pub(crate) use parts::{Edge, Totals};
 pub(crate) use seal::Leaf;
 pub(crate) use sealed::OneDigest;
 pub use sink::{SealSink, SealedBucket};

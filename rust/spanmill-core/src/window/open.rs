@@ -116,6 +116,35 @@ impl OpenBucket {
         open
     }
 
+    /// A copy of what one measure has gathered in all of `parts`, as if they had been one bucket.
+    pub(super) fn gathered_of(parts: &[&Self], measures: usize, measure: usize) -> OpenDigest {
+        let Some((first, rest)) = parts.split_first() else { return OpenDigest::default() };
+        let mut gathered = first.gathered(measures, measure);
+        for part in rest {
+            if let Some(digests) = &part.digests {
+                gathered.absorb(&digests.0[measure]);
+            }
+            add_column(&part.rows[..part.filled as usize], measures, measure, &mut gathered);
+        }
+        gathered
+    }
+
+    /// One bucket that holds what all of `parts` hold; not empty, of one number.
+    pub(super) fn merged(parts: &[&Self], measures: usize) -> Self {
+        let mut merged = Self::new(parts[0].number);
+        let rows = parts.iter().map(|part| part.filled as usize).sum::<usize>() / measures;
+        if rows <= ROWS_MAX && parts.iter().all(|part| part.is_rows()) {
+            let rows: Vec<&[f64]> =
+                parts.iter().map(|part| &part.rows[..part.filled as usize]).collect();
+            merged.rows = rows.concat().into();
+            merged.filled = merged.rows.len() as u32;
+            return merged;
+        }
+        let gathered = |measure| Self::gathered_of(parts, measures, measure);
+        merged.digests = Some(Box::new(Digests((0..measures).map(gathered).collect())));
+        merged
+    }
+
     /// Add one measure's values to a merge, copying no more of them than the rows.
     ///
     /// Rows that wait beside a histogram are merged as they are, finer than it would

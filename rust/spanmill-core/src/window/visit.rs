@@ -1,5 +1,6 @@
 //! What a question meets: slices of event time, series by series, one short lock a shard.
 
+use super::BUCKET_S;
 use super::slice::Slice;
 use super::store::{Shard, WindowStore, shard_of, slot_of};
 
@@ -64,6 +65,17 @@ impl WindowStore {
 }
 
 impl Shard {
+    /// Frozen buckets of one series in [start, end), seconds, that are not sealed yet.
+    fn frozen_of(&self, series: u32, (start, end): (i64, i64), mut found: impl FnMut(Slice<'_>)) {
+        let from = self.passed.live_from(slot_of(series));
+        for frozen in &self.frozen {
+            let Some(place) = frozen.place(series) else { continue };
+            let numbers = frozen.parts()[place].buckets(from).map(|bucket| bucket.number);
+            let inside = |number: &i32| (start..end).contains(&(i64::from(*number) * BUCKET_S));
+            numbers.filter(inside).for_each(|number| found(Slice::Frozen(frozen, place, number)));
+        }
+    }
+
     /// Everything of one series in [start, end), seconds, of each event once: the
     /// widest sealed buckets that fit, what is just being sealed, then open ones.
     fn meet(&self, series: u32, (start, end): (i64, i64), mut found: impl FnMut(Piece<'_>)) {
@@ -74,6 +86,7 @@ impl Shard {
         for bucket in self.closing_of(series, (start, end)) {
             found(Piece::Events(Slice::Closing(bucket)));
         }
+        self.frozen_of(series, (start, end), |slice| found(Piece::Events(slice)));
         for bucket in windows.open_in(start, end) {
             found(Piece::Events(Slice::Open(bucket)));
         }
