@@ -131,11 +131,12 @@ pub struct Limits {
     pub companion_bytes: usize,
     /// Memory for windows and identities, bytes.
     pub memory: usize,
-    /// Requests that are known again.
-    pub dedupe_entries: usize,
-    /// How long a request is known again.
+    /// How long a request is remembered, to know it when it comes again.
+    #[serde(rename = "dedupe_horizon")]
     pub dedupe_horizon_s: f64,
-    /// Senders of numbered batches that are known again.
+    /// Requests remembered.
+    pub dedupe_entries: usize,
+    /// Senders that number their batches, remembered however long ago they sent.
     pub producers: usize,
 }
 

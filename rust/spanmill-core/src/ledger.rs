@@ -365,8 +365,8 @@ mod tests {
     fn a_duplicate_is_no_other_class() {
         let values = Values::new(100, 100, 1);
         let mut accounts = Accounts::default();
-        for source in [10, 11] {
-            let place = accounts.place(source, ABSENT);
+        for tenant in [ABSENT, OTHER] {
+            let place = accounts.place(ABSENT, tenant);
             *accounts.at(place) = Classes { received: 5, late: 1, ..Classes::default() };
             accounts.at(place).rejected[Rejection::NoTime as usize] = 2;
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use serde_json::{Value as Json, json};
 use spanmill_core::{Engine, Sender};
@@ -39,7 +39,7 @@ fn config(folder: &std::path::Path, limits_series: usize, objectives: Json) -> C
         "limits": {"series": limits_series, "tenant_series": limits_series, "groups": 100,
             "dimension_values": 10_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
             "sources": 100, "request_bytes": 1 << 24, "memory": 1_u64 << 31,
-            "dedupe_entries": 1 << 20, "dedupe_horizon_s": 900.0, "producers": 1000},
+            "dedupe_horizon": 900.0, "dedupe_entries": 100_000, "producers": 1_000},
     });
     Config::from_json(&config.to_string()).expect("valid")
 }
@@ -121,7 +121,9 @@ impl Span {
         let end = (NOW_S * SECOND).wrapping_add_signed((self.ends_s * SECOND as f64) as i64);
         let mut span = Vec::new();
         field(1, &[7; 16], &mut span);
-        field(2, &[9; 8], &mut span);
+        // Two requests with the same ids would be one, sent again.
+        static SPANS: AtomicU64 = AtomicU64::new(1);
+        field(2, &SPANS.fetch_add(1, Ordering::Relaxed).to_le_bytes(), &mut span);
         for (tag, time) in [(7, end - 2 * SECOND), (8, end)] {
             span.push(tag << 3 | 1);
             span.extend_from_slice(&time.to_le_bytes());
