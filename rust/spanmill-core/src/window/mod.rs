@@ -5,10 +5,12 @@
 //! (`rings`, `sealed`). `seal` moves buckets on without holding up ingest, and
 //! `kept` says what is held, what to demote first, and so what can be answered.
 
+mod beyond;
 mod demotion;
 mod kept;
 mod late;
 mod open;
+mod restore;
 mod rings;
 mod seal;
 mod sealed;
@@ -18,10 +20,13 @@ mod slice;
 mod store;
 mod visit;
 
+pub(crate) use beyond::{Due, OnDisk, Stretch};
 pub use demotion::{Demotion, demote};
+pub(crate) use kept::USES;
 pub use kept::{Held, Kept, Use};
+pub(crate) use rings::Rings;
 pub(crate) use seal::Leaf;
-pub(crate) use sealed::OneDigest;
+pub(crate) use sealed::{OneDigest, Sealed, exact_digests};
 pub use sink::{SealSink, SealedBucket};
 pub(crate) use slice::Gathered;
 pub(crate) use store::SHARDS;
