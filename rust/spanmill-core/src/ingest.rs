@@ -60,6 +60,7 @@ fn apply(state: &State, batch: &mut Batch, verdict: &Verdict<'_>) {
             stride: plan.slots.measures.len(),
             series: &groups.series,
             horizon_ns: verdict.horizon_ns,
+            cut: 0,
         };
         let late = view.windows.apply(&rows, verdict.sealed, &mut batch.by_shard);
         state.stats.add_digest_late(late);

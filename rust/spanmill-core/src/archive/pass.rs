@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::journal::Lsn;
 use crate::window::{Due, Sealed, TIERS};
 
 /// A series as files know it: told apart by its texts, found by its stable id.
@@ -41,7 +42,7 @@ pub(crate) struct SealedView {
 /// What one pass sealed and built.
 pub(crate) struct Pass {
     /// Number of the journal's record of the pass.
-    pub lsn: u64,
+    pub lsn: Lsn,
     /// Number of the finest bucket below which everything is sealed after it.
     pub through: i64,
     /// Which buckets of each use and tier it completed.

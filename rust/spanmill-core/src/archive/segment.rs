@@ -21,7 +21,7 @@ pub(crate) const KIND: Kind = Kind { number: 3, name: "sealed buckets", layout: 
 const TRAILER_BYTES: u64 = 8 + 8 + 8;
 
 /// Which buckets a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Extent {
     pub tier: usize,
     /// Numbers [from, to) of the tier's width.

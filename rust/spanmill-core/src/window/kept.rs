@@ -85,6 +85,18 @@ impl Kept {
         self.first_s[used as usize][tier]
     }
 
+    /// Whether the sealed bucket `number` of `tier` is held for this use.
+    pub(super) fn holds(&self, used: Use, tier: usize, number: i64) -> bool {
+        let width_s = TIERS[tier].width_s;
+        self.first_s(used, tier) <= number * width_s && (number + 1) * width_s <= self.through_s()
+    }
+
+    /// Whether some series may need a bucket of `tier` that is numbered below `to`.
+    pub(crate) fn needs(&self, tier: usize, to: i64) -> bool {
+        let firsts = [Use::Recent, Use::Objective].map(|used| self.first_s(used, tier));
+        firsts.iter().any(|first| *first < to * TIERS[tier].width_s)
+    }
+
     /// Change where each tier of each use begins.
     pub(super) fn each(&mut self, mut change: impl FnMut(Use, usize, &mut i64)) {
         for used in [Use::Recent, Use::Objective] {

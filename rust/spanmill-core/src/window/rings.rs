@@ -1,6 +1,7 @@
 //! The sealed buckets of one series: a ring for each tier.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::kept::{Kept, Use};
 use super::late::Late;
@@ -19,7 +20,8 @@ pub(crate) struct Rings {
     recent: [VecDeque<Sealed>; RECENT],
     /// Only of a series that an objective uses, and only once it is old enough.
     long: Option<Box<[VecDeque<Sealed>; TIERS.len() - RECENT]>>,
-    late: Option<Box<Late>>,
+    /// Shared with a checkpoint that is being written.
+    late: Option<Arc<Late>>,
 }
 
 impl Rings {
@@ -81,6 +83,7 @@ impl Rings {
             gone.extend(ring.drain(..old));
         }
         if let Some(late) = &mut self.late {
+            let late = Arc::make_mut(late);
             late.age(kept.late_from_s(used), kept.sealed().unwrap_or(i64::MIN));
             self.late = self.late.take().filter(|late| !late.is_empty());
         }
@@ -119,8 +122,21 @@ impl Rings {
         ring.range(ring.partition_point(|sealed| sealed.number() * width_s < second)..)
     }
 
-    pub(super) fn add_late(&mut self, number: i64, through: i64) {
-        self.late.get_or_insert_default().add(number, through);
+    /// Says whether it is the first.
+    pub(super) fn add_late(&mut self, number: i64, through: i64) -> bool {
+        let first = self.late.is_none();
+        Arc::make_mut(self.late.get_or_insert_default()).add(number, through);
+        first
+    }
+
+    /// Late events, as they stand.
+    pub(super) fn late(&self) -> Option<&Arc<Late>> {
+        self.late.as_ref()
+    }
+
+    /// Late events as a checkpoint has them.
+    pub(super) fn set_late(&mut self, late: Arc<Late>) {
+        self.late = Some(late);
     }
 
     /// Events in [start, end), seconds, that came too late for the digests.

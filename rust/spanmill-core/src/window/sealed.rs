@@ -45,17 +45,19 @@ impl Deref for OneDigest {
 }
 
 impl Sealed {
-    /// Seal an open bucket.
-    pub(super) fn from_open(bucket: &OpenBucket, measures: usize) -> Self {
-        if bucket.is_rows() {
-            let columns: Vec<Vec<f64>> =
-                (0..measures).map(|measure| bucket.rows(measures, measure).collect()).collect();
+    /// Seal an open bucket, of which these are all parts; not empty.
+    pub(super) fn from_open(parts: &[&OpenBucket], measures: usize) -> Self {
+        let number = parts[0].number;
+        if parts.iter().all(|part| part.is_rows()) {
+            let rows = |m| parts.iter().flat_map(move |part| part.rows(measures, m)).collect();
+            let columns: Vec<Vec<f64>> = (0..measures).map(rows).collect();
             if columns.iter().all(|values| values.len() <= EXACT_MAX) {
-                return Self::exact(bucket.number, columns);
+                return Self::exact(number, columns);
             }
         }
-        let digests = (0..measures).map(|m| bucket.gathered(measures, m).seal()).collect();
-        Self::from_digests(bucket.number, digests)
+        let gathered = |measure| OpenBucket::gathered_of(parts, measures, measure);
+        let digests = (0..measures).map(|measure| gathered(measure).seal()).collect();
+        Self::from_digests(number, digests)
     }
 
     /// The bucket of a wider tier whose parts these are; not empty.
@@ -234,7 +236,7 @@ mod tests {
         for events in [1, 5, 200, 201, 256, 400, 900] {
             for measures in [1, 3, 4, 6] {
                 let open = bucket(events, measures);
-                let sealed = Sealed::from_open(&open, measures);
+                let sealed = Sealed::from_open(&[&open], measures);
                 let most = if measures == 1 { events.div_ceil(2) } else { events };
                 assert_eq!(most <= EXACT_MAX, matches!(sealed, Sealed::Exact { .. }));
                 for measure in 0..measures {
@@ -249,7 +251,7 @@ mod tests {
     #[test]
     fn merging_is_merging_digests() {
         let parts: Vec<Sealed> =
-            [30, 60, 300, 110].map(|events| Sealed::from_open(&bucket(events, 3), 3)).into();
+            [30, 60, 300, 110].map(|events| Sealed::from_open(&[&bucket(events, 3)], 3)).into();
         for parts in [&parts[..2], &parts[1..], &parts[3..]] {
             let merged = Sealed::merge(parts, 9, 3);
             assert_eq!(9, merged.number());
@@ -267,7 +269,7 @@ mod tests {
     #[test]
     fn sealed_buckets_are_small() {
         assert_eq!(24, size_of::<Sealed>());
-        let one = Sealed::from_open(&bucket(1, 3), 3);
+        let one = Sealed::from_open(&[&bucket(1, 3)], 3);
         assert_eq!(24 + allocated(16 + 8 + 3 * 8), one.bytes());
     }
 }
