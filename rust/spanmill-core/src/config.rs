@@ -42,9 +42,13 @@ impl Config {
 }
 
 /// What an acknowledgement promises.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
+    /// It is on the disk.
+    Sync,
+    /// The operating system has it: a power cut may take the last tenth of a second.
+    Relaxed,
     /// Nothing survives a restart.
     Off,
 }

@@ -62,6 +62,22 @@ pub enum Error {
         /// What is wrong there.
         what: &'static str,
     },
+    /// Records of the journal that were acknowledged do not read, and later ones do.
+    #[error(
+        "{} does not read at byte {offset}, where records {first} to {last} were; run \
+         `spanmill doctor --data-dir DIR`: it says what is affected and what can be done",
+        .path.display()
+    )]
+    JournalDamaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where reading stopped, bytes from the start of the file.
+        offset: u64,
+        /// First record lost.
+        first: u64,
+        /// Last record lost.
+        last: u64,
+    },
     /// A file was written by a version whose layout this one does not read.
     #[error(
         "{} has layout {found}, and this version reads {wanted}; start the version that wrote it, \

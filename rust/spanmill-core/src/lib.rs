@@ -17,6 +17,7 @@ pub mod error;
 mod file;
 mod folder;
 mod ingest;
+mod journal;
 mod ledger;
 mod overflow;
 mod pack;
