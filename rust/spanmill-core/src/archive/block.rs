@@ -170,7 +170,8 @@ impl Block {
             return Err(Damaged("has a block with more buckets than fit"));
         }
         self.read_series(&mut reader, series, dimensions)?;
-        if self.buckets.iter().try_fold(0u64, |sum, &n| sum.checked_add(n)) != Some(buckets as u64) {
+        if self.buckets.iter().try_fold(0u64, |sum, &n| sum.checked_add(n)) != Some(buckets as u64)
+        {
             return Err(Damaged("has series whose buckets do not add up"));
         }
         self.numbers.clear();
@@ -191,7 +192,12 @@ impl Block {
         Ok(())
     }
 
-    fn read_series(&mut self, reader: &mut Reader<'_>, series: usize, dimensions: usize) -> Read<()> {
+    fn read_series(
+        &mut self,
+        reader: &mut Reader<'_>,
+        series: usize,
+        dimensions: usize,
+    ) -> Read<()> {
         let first = reader.i64()?;
         self.numbers.clear();
         unpack_u64(reader, series - 1, &mut self.numbers)?;
@@ -283,7 +289,11 @@ impl<'a> Walk<'a> {
     fn mixed(&mut self) -> Read<Vec<Digest>> {
         let mut digests = Vec::with_capacity(self.columns.len());
         for (length, values) in self.lengths().zip(&self.columns) {
-            digests.push(if length & 1 == 0 { of_values(values) } else { digest(&mut self.digests)? });
+            digests.push(if length & 1 == 0 {
+                of_values(values)
+            } else {
+                digest(&mut self.digests)?
+            });
         }
         Ok(digests)
     }

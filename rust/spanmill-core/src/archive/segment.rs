@@ -30,7 +30,12 @@ pub(super) struct Extent {
 }
 
 /// Write the buckets of one tier and pass; bytes of the file, none where there is no bucket.
-pub(super) fn write(disk: &dyn Disk, path: &Path, pass: &Pass, extent: Extent) -> Result<Option<u64>> {
+pub(super) fn write(
+    disk: &dyn Disk,
+    path: &Path,
+    pass: &Pass,
+    extent: Extent,
+) -> Result<Option<u64>> {
     let texts = pass.texts(extent.tier);
     let sorted: Vec<_> = pass.views.iter().map(|view| view.sorted(extent.tier)).collect();
     if sorted.iter().all(Vec::is_empty) {

@@ -76,7 +76,11 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// Place of the series with this id and these texts, where it is wanted.
-    pub(super) fn find(&mut self, stable: i64, texts: &mut dyn Iterator<Item = u64>) -> Option<u32> {
+    pub(super) fn find(
+        &mut self,
+        stable: i64,
+        texts: &mut dyn Iterator<Item = u64>,
+    ) -> Option<u32> {
         let Wanted { stables, places, tuples, shape, .. } = self.wanted;
         let rest = &stables[self.at..];
         self.at += match rest.get(1) {

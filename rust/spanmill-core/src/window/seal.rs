@@ -135,12 +135,7 @@ impl Shard {
 }
 
 impl Pass<'_> {
-    fn run(
-        &self,
-        number: usize,
-        slots: Range<usize>,
-        mut leaves: Option<&mut Vec<Leaf>>,
-    ) {
+    fn run(&self, number: usize, slots: Range<usize>, mut leaves: Option<&mut Vec<Leaf>>) {
         self.seal_open(number, slots.clone(), leaves.as_deref_mut());
         for tier in 1..TIERS.len() {
             let due = |used| self.due(used, tier, leaves.is_some());
