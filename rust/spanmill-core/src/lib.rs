@@ -4,6 +4,7 @@
 //! through `query`; what is sealed leaves through `rollup`. Nothing here knows
 //! Python, a socket or a clock of its own.
 
+mod archive;
 mod batch;
 mod budget;
 pub mod clock;

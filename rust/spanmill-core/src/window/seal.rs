@@ -326,7 +326,7 @@ mod tests {
         fn merged(&self, (start, end): (i64, i64)) -> (Digest, u64) {
             let steps = Steps { start: START_S + start, step: end - start, count: 1 };
             let (mut gathered, mut late) = (Gathered::new(0, self.store.measures()), 0);
-            self.store.visit(&steps, &[3], |_, _, piece| match piece {
+            self.store.visit(&steps, &[3], &[], |_, _, piece| match piece {
                 Piece::Events(slice) => gathered.take(slice),
                 Piece::Late(events) => late += events,
             });
