@@ -106,12 +106,7 @@ const TAKEN: Damaged = Damaged("gives an id that another has");
 /// # Errors
 ///
 /// [`Error::Record`] where it does not read, or contradicts what is there.
-fn replay(
-    state: &State,
-    batch: &mut Batch,
-    lsn: Lsn,
-    (kind, payload): (u8, &[u8]),
-) -> Result<()> {
+fn replay(state: &State, batch: &mut Batch, lsn: Lsn, (kind, payload): (u8, &[u8])) -> Result<()> {
     let damaged = |damage: Damaged| Error::Record { lsn: lsn.0, what: damage.0 };
     let kind = Kind::of(kind).ok_or(Damaged("is of an unknown kind")).map_err(damaged)?;
     match kind {

@@ -1,8 +1,8 @@
 //! What the paths of ingest, query and rollup share.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -10,6 +10,7 @@ use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
 use crate::codec::Writer;
 use crate::config::{Config, Limits};
+use crate::dedupe;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::journal::{Journal, Slot};
@@ -134,7 +135,14 @@ impl State {
             disk,
             folder: config.data_dir.clone(),
             journal: OnceLock::new(),
-            sequence: Sequencer::new(&config.window, &limits),
+            sequence: Sequencer::new(
+                &config.window,
+                dedupe::Limits {
+                    entries: limits.dedupe_entries,
+                    producers: limits.producers,
+                    horizon_s: limits.dedupe_horizon_s,
+                },
+            ),
             ledger: Ledger::new(limits.sources),
             limits,
             stats: Stats::default(),
