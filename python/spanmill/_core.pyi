@@ -50,9 +50,7 @@ class Engine:
             FolderInUse: Another daemon holds the data folder.
         """
 
-    def ingest_traces(
-        self, request: bytes, tenant: str = "", batch_id: str | None = None
-    ) -> bytes:
+    def ingest_traces(self, request: bytes, tenant: str = "", batch_id: str | None = None) -> bytes:
         """
         Fold one `ExportTraceServiceRequest` and wait until it is durable, detached from the
         interpreter.

@@ -140,6 +140,21 @@ class EngineLimits(Section):
     companion_bytes: Annotated[Bytes, Field(ge=1024**2)] = 256 * 1024**2
     """Memory for `distinct` and `top` of one view; past it the oldest of them goes first."""
 
+    dedupe_horizon: Annotated[Seconds, Field(ge=60, le=3600)] = 15 * 60.0
+    """
+    How long a request is remembered, so that it counts once when its sender gives up waiting and
+    sends it again. Longer than senders go on trying; at most 1h.
+    """
+
+    dedupe_entries: Annotated[int, Field(ge=1000, le=500_000_000)] = 8_000_000
+    """
+    Requests remembered, 50 B each. Past it the oldest are forgotten early, and
+    `spanmill_dedupe_horizon_seconds` says how far back it still reaches.
+    """
+
+    producers: Annotated[int, Field(ge=1)] = 100_000
+    """Senders that number their batches, 300 B each; past it the longest silent is forgotten."""
+
 
 class EngineConfig(Section):
     """What the core is built from."""

@@ -63,9 +63,10 @@ impl Classes {
     }
 
     fn save(&self, out: &mut Writer) {
-        let Self { received, counted, duplicate, late, rejected, sampled_out } = self;
-        for events in [received, counted, duplicate, late, sampled_out].into_iter().chain(rejected)
-        {
+        let Self { received, counted, duplicate, late, rejected, sampled_out, at_least_once } =
+            self;
+        let named = [received, counted, duplicate, late, sampled_out, at_least_once];
+        for events in named.into_iter().chain(rejected) {
             out.varint(*events);
         }
     }
@@ -78,6 +79,7 @@ impl Classes {
             duplicate: reader.varint()?,
             late: reader.varint()?,
             sampled_out: reader.varint()?,
+            at_least_once: reader.varint()?,
             ..Self::default()
         };
         for reason in reasons {
@@ -364,8 +366,8 @@ mod tests {
     fn a_duplicate_is_no_other_class() {
         let values = Values::new(100, 100, 1);
         let mut accounts = Accounts::default();
-        for source in [10, 11] {
-            let place = accounts.place(source, ABSENT);
+        for tenant in [ABSENT, OTHER] {
+            let place = accounts.place(ABSENT, tenant);
             *accounts.at(place) = Classes { received: 5, late: 1, ..Classes::default() };
             accounts.at(place).rejected[Rejection::NoTime as usize] = 2;
         }
