@@ -15,6 +15,8 @@ mod examine;
 mod load;
 mod manifest;
 mod names;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::io;

@@ -16,7 +16,7 @@ mod read;
 mod segment;
 mod stats;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod waiting;
 
 use std::fmt;
