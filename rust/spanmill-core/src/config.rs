@@ -131,6 +131,13 @@ pub struct Limits {
     pub companion_bytes: usize,
     /// Memory for windows and identities, bytes.
     pub memory: usize,
+    /// How long a request is remembered, to know it when it comes again.
+    #[serde(rename = "dedupe_horizon")]
+    pub dedupe_horizon_s: f64,
+    /// Requests remembered.
+    pub dedupe_entries: usize,
+    /// Senders that number their batches, remembered however long ago they sent.
+    pub producers: usize,
 }
 
 /// Dimension of this name whose values may be shown: the end user's may not.
