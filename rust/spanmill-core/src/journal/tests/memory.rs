@@ -30,11 +30,23 @@ struct State {
     space: Option<usize>,
     fail_syncs: bool,
     fail_writes: bool,
+    /// Changes until the power is gone.
+    changes_left: Option<u64>,
 }
 
 impl State {
     fn inode(&self, path: &Path) -> io::Result<usize> {
         self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Count a change; fails once there is no power.
+    fn change(&mut self) -> io::Result<()> {
+        match &mut self.changes_left {
+            Some(0) => return Err(io::Error::other("no power")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        Ok(())
     }
 
     fn used(&self) -> usize {
@@ -62,6 +74,11 @@ impl MemoryDisk {
 
     pub(super) fn fail_writes(&self) {
         self.0.lock().fail_writes = true;
+    }
+
+    /// Lose power after so many changes: all that follow fail.
+    pub(super) fn die_after(&self, changes: u64) {
+        self.0.lock().changes_left = Some(changes);
     }
 
     /// Change a byte where it is, durably, as rot does.
@@ -141,6 +158,7 @@ impl Disk for MemoryDisk {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.0.lock();
         if mode == Mode::Create {
+            state.change()?;
             let inode = state.inodes.len();
             state.inodes.push(Inode::default());
             let _ = state.names.insert(path.to_path_buf(), inode);
@@ -151,18 +169,22 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.change()?;
         let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         let _ = state.names.insert(to.to_path_buf(), inode);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let removed = self.0.lock().names.remove(path);
+        let mut state = self.0.lock();
+        state.change()?;
+        let removed = state.names.remove(path);
         removed.map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync_dir(&self, _folder: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.change()?;
         state.durable_names = state.names.clone();
         Ok(())
     }
@@ -193,6 +215,7 @@ impl DiskFile for MemoryFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.0.lock();
+        state.change()?;
         if state.fail_writes {
             return Err(io::Error::other("bad block"));
         }
@@ -209,6 +232,7 @@ impl DiskFile for MemoryFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
+        state.change()?;
         if state.fail_syncs {
             return Err(io::Error::other("lost in the cable"));
         }
