@@ -173,6 +173,7 @@ class _OneOfEach:
             "rejected": {"bad_id": 0},
             "sampled_out": 0,
             "balanced": True,
+            "at_least_once": 0,
         }
         return json.dumps(
             counts | {"by": {"source": {"edge": counts}, "tenant": {"acme": counts}}}

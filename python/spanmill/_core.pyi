@@ -50,9 +50,15 @@ class Engine:
             FolderInUse: Another daemon holds the data folder.
         """
 
-    def ingest_traces(self, request: bytes) -> bytes:
+    def ingest_traces(self, request: bytes, tenant: str = "", batch_id: str | None = None) -> bytes:
         """
-        Fold one `ExportTraceServiceRequest`, detached from the interpreter.
+        Fold one `ExportTraceServiceRequest` and wait until it is durable, detached from the
+        interpreter.
+
+        Args:
+            request: The bytes as they came.
+            tenant: Whose batch ids these are.
+            batch_id: The sender's own name for the batch, the same when it sends it again.
 
         Returns:
             The encoded `ExportTraceServiceResponse`: empty on full success, else a
@@ -60,7 +66,10 @@ class Engine:
 
         Raises:
             WireError: The bytes are not valid OTLP; nothing was folded.
+            BatchConflict: The batch id was used for other content; nothing was folded.
             ClockSuspect: Our clock is in doubt, nothing was folded; retry after `retry_after_s`.
+            DiskFull: The journal has no room, nothing was folded; retry after `retry_after_s`.
+            JournalFailed: The journal cannot be written; whether it was folded is not known.
             Closed: The engine was closed.
         """
 

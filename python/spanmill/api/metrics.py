@@ -105,6 +105,11 @@ def _events(ledger: Mapping[str, Any]) -> Iterator[Metric]:
     for reason, count in ledger["rejected"].items():
         rejected.add_metric([reason], count)
     yield rejected
+    yield CounterMetricFamily(
+        "spanmill_events_at_least_once_total",
+        "Events received that would count again if sent again: no ids, and no batch id.",
+        ledger["at_least_once"],
+    )
     yield GaugeMetricFamily(
         "spanmill_ledger_balanced",
         "1 while every event received is accounted for.",

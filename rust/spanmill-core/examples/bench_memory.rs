@@ -92,6 +92,7 @@ impl Run {
             stride: self.measures,
             series,
             horizon_ns: i64::MIN,
+            cut: 0,
         };
         let sealed = self.kept.sealed().unwrap_or(i64::MIN);
         let _ = self.store.apply(&rows, sealed, &mut self.scratch);

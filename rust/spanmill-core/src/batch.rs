@@ -55,6 +55,8 @@ impl Unknown {
 pub(crate) struct Groups {
     cache: IdentityCache,
     unknown: Unknown,
+    /// Series that this batch's identities were the first of, with their serials.
+    pub new: Vec<(u32, u64)>,
     /// Series of each event; only filled for views.
     pub series: Vec<u32>,
     /// Good and bad by group and second; only filled for objectives.
@@ -84,6 +86,10 @@ pub(crate) struct Batch {
     pub by_shard: ByShard,
     /// Newest event that is not future-dated, Unix nanoseconds.
     pub newest_ns: Option<i64>,
+    /// Oldest event, Unix nanoseconds; `i64::MAX` before any.
+    pub oldest_ns: i64,
+    /// Every span has its ids, so no other request can be the same bytes.
+    pub has_all_ids: bool,
     /// Where spans had their attributes last.
     layout: Layout<Meaning>,
     tuple: Vec<ValueId>,
@@ -114,6 +120,8 @@ impl Batch {
             groups: plan.groupings().map(|_| Groups::default()).collect(),
             by_shard: ByShard::default(),
             newest_ns: None,
+            oldest_ns: i64::MAX,
+            has_all_ids: true,
             layout: Layout::default(),
             tuple: Vec::new(),
         }
@@ -136,8 +144,11 @@ impl Batch {
         self.accounts.clear();
         self.wide.clear();
         self.newest_ns = None;
+        self.oldest_ns = i64::MAX;
+        self.has_all_ids = true;
         for groups in &mut self.groups {
             groups.unknown.clear();
+            groups.new.clear();
             groups.series.clear();
             groups.tallies.clear();
             groups.latest.clear();
@@ -249,6 +260,7 @@ impl Batch {
         let source = signals.dimensions[plan.source];
         let place = self.accounts.place(source, signals.dimensions[plan.tenant]);
         self.accounts.at(place).received += 1;
+        self.has_all_ids &= !span.trace_id.is_empty() && !span.span_id.is_empty();
         let ends_ns = match check(span, signals, plan, context.latest_ns) {
             Ok(ends_ns) => ends_ns,
             Err(reason) => {
@@ -257,6 +269,7 @@ impl Batch {
             }
         };
         self.newest_ns = self.newest_ns.max(Some(ends_ns));
+        self.oldest_ns = self.oldest_ns.min(ends_ns);
         if plan.wide.is_some() {
             self.wide.keep_span();
         }
@@ -377,9 +390,13 @@ impl Groups {
             return;
         }
         let mut identities = grouping.identities.write();
-        let cache = &mut self.cache;
+        let (cache, new) = (&mut self.cache, &mut self.new);
         let resolve = |tuple: &Vec<ValueId>| {
+            let serial = identities.next_serial();
             let series = identities.resolve(tuple);
+            if identities.next_serial() > serial {
+                new.push((series, serial));
+            }
             cache.learn(tuple, series);
             series
         };
@@ -407,8 +424,7 @@ fn check(
     plan: &Plan,
     latest_ns: i64,
 ) -> std::result::Result<i64, Rejection> {
-    let id = |bytes: &[u8], length| bytes.len() == length && bytes.iter().any(|byte| *byte != 0);
-    if !id(span.trace_id, 16) || !id(span.span_id, 8) {
+    if !id_is_sound(span.trace_id, 16) || !id_is_sound(span.span_id, 8) {
         return Err(Rejection::BadId);
     }
     if span.start_ns == 0 || span.end_ns == 0 {
@@ -426,6 +442,12 @@ fn check(
         Some(Flaw::OutOfRange) => Err(Rejection::OutOfRange),
         None => Ok(ends_ns),
     }
+}
+
+/// An id that is missing harms nothing; one that is no id comes from a sender that is broken.
+#[inline]
+fn id_is_sound(id: &[u8], length: usize) -> bool {
+    id.is_empty() || (id.len() == length && id.iter().any(|byte| *byte != 0))
 }
 
 /// Duration from the span's own clock; time per output token with n - 1 gaps.

@@ -42,9 +42,13 @@ impl Config {
 }
 
 /// What an acknowledgement promises.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
+    /// It is on the disk.
+    Sync,
+    /// The operating system has it: a power cut may take the last tenth of a second.
+    Relaxed,
     /// Nothing survives a restart.
     Off,
 }
@@ -127,6 +131,13 @@ pub struct Limits {
     pub companion_bytes: usize,
     /// Memory for windows and identities, bytes.
     pub memory: usize,
+    /// How long a request is remembered, to know it when it comes again.
+    #[serde(rename = "dedupe_horizon")]
+    pub dedupe_horizon_s: f64,
+    /// Requests remembered.
+    pub dedupe_entries: usize,
+    /// Senders that number their batches, remembered however long ago they sent.
+    pub producers: usize,
 }
 
 /// Dimension of this name whose values may be shown: the end user's may not.

@@ -11,13 +11,15 @@ use crate::config::{
     Condition, Config, ObjectiveConfig, ViewConfig, dimension, measure, shown_dimension,
 };
 use crate::convention::{Slots, Vocabulary};
+use crate::disk::RealDisk;
 use crate::error::{Error, Result};
 use crate::overflow::{Collapsed, Events, Overflow};
+use crate::secret::Secret;
 use crate::series::{Bounds, Identities, Past, Promised};
 use crate::signal::{Dimension, Measure};
 use crate::sli;
 use crate::value::{ValueId, Values};
-use crate::wide::{Column, Key, WidePlan};
+use crate::wide::{Column, WidePlan};
 use crate::window::{Use, WindowStore};
 
 /// Which events, and how they are told apart: the half that views and objectives share.
@@ -223,7 +225,7 @@ impl Plan {
             true => None,
             false => Some(WidePlan {
                 columns,
-                key: Key::of_folder(&config.data_dir)?,
+                secret: Secret::of_folder(&RealDisk, &config.data_dir)?,
                 text_bytes_max: config.limits.dimension_bytes,
             }),
         };

@@ -64,6 +64,7 @@ impl Windows {
             stride: self.measures,
             series: &series,
             horizon_ns: i64::MIN,
+            cut: 0,
         };
         let sealed = self.kept.sealed().unwrap_or(i64::MIN);
         assert_eq!(0, self.store.apply(&rows, sealed, &mut self.scratch));

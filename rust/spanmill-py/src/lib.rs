@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyDict};
 use spanmill_core::clock::SystemClock;
 use spanmill_core::config::Config;
 use spanmill_core::error::Error;
-use spanmill_core::wire;
+use spanmill_core::{Sender, wire};
 
 use crate::column::DigestColumn;
 use crate::digest::Digest;
@@ -47,10 +47,17 @@ impl Engine {
         opened.map(|core| Self { core }).map_err(|error| to_python(py, &error))
     }
 
-    fn ingest_traces<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        // Detached: folding touches no Python object, so other gRPC workers and
-        // the API keep running. The caller's reference keeps `request` alive.
-        self.bytes(py, |core| core.ingest_traces(request))
+    #[pyo3(signature = (request, tenant = "", batch_id = None))]
+    fn ingest_traces<'py>(
+        &self,
+        py: Python<'py>,
+        request: &[u8],
+        tenant: &str,
+        batch_id: Option<&str>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        // Detached: folding and waiting for the disk touch no Python object, so other gRPC
+        // workers and the API keep running. The caller's reference keeps `request` alive.
+        self.bytes(py, |core| core.ingest_traces(request, Sender { tenant, batch_id }))
     }
 
     fn count_refused_request(&self, reason: &str) {

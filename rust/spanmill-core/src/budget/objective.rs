@@ -3,10 +3,13 @@
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
-use super::ring::CounterRing;
+use super::groups::{ALL, Counters, Passing, SavedGroup, place_of};
+use super::ring::{CounterRing, Stamp};
 use super::{Counts, budget_left, rate_burn, volume_burn};
 use crate::clock::{SECOND_NS, rfc3339};
+use crate::codec::{Damaged, Read, Writer};
 use crate::config::ObjectiveConfig;
+use crate::error::Result;
 use crate::sli::Sli;
 
 /// Look-backs shown for every objective: those of the usual burn-rate alerts.
@@ -28,22 +31,6 @@ pub(crate) struct Tally {
     pub counts: Counts,
 }
 
-/// Counters of one objective.
-#[derive(Default)]
-struct Counters {
-    /// All events: exact however many groups there are.
-    total: CounterRing,
-    groups: Vec<Group>,
-}
-
-/// Counters of one group.
-#[derive(Default)]
-struct Group {
-    ring: CounterRing,
-    /// Events since the start.
-    events: u64,
-}
-
 /// One objective with the counters of its groups.
 pub(crate) struct Objective {
     pub config: ObjectiveConfig,
@@ -57,40 +44,105 @@ impl Objective {
     }
 
     /// Add a batch's tallies under one lock, but for seconds before the horizon.
-    pub(crate) fn add(&self, tallies: &[Tally], horizon_s: i64) {
+    ///
+    /// `cut` counts the checkpoints begun before the batch was numbered.
+    pub(crate) fn add(&self, tallies: &[Tally], horizon_s: i64, cut: u64) {
         let grouped = !self.config.group_by.is_empty();
         let mut counters = self.counters.lock();
+        counters.enter(cut);
         for tally in tallies.iter().filter(|tally| tally.second >= horizon_s) {
-            counters.total.add(tally.second, tally.counts);
-            if !grouped {
-                continue;
+            counters.add(ALL, tally);
+            if grouped {
+                counters.add(place_of(tally.group as usize), tally);
             }
-            let group = tally.group as usize;
-            if counters.groups.len() <= group {
-                counters.groups.resize_with(group + 1, Group::default);
-            }
-            counters.groups[group].ring.add(tally.second, tally.counts);
-            counters.groups[group].events += tally.counts.total();
         }
     }
 
     /// Groups that have counters; none where the objective is not grouped.
     pub(crate) fn group_count(&self) -> usize {
-        self.counters.lock().groups.len()
+        self.counters.lock().groups.len() - place_of(0)
     }
 
     /// Events since the start in any of `groups`.
     pub(crate) fn events_in(&self, groups: &[u32]) -> u64 {
         let counters = self.counters.lock();
-        let events = |group: &u32| counters.groups.get(*group as usize).map(|group| group.events);
-        groups.iter().filter_map(events).sum()
+        let of = |group: &u32| counters.groups.get(place_of(*group as usize));
+        groups.iter().filter_map(of).map(|group| group.events).sum()
     }
 
     /// Bytes held by the counters.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let counters = self.counters.lock();
-        let groups: usize = counters.groups.iter().map(|group| group.ring.heap_bytes()).sum();
-        counters.total.heap_bytes() + groups
+        self.counters.lock().heap_bytes()
+    }
+
+    /// Write down what was changed before the cut and under the stamps from `from` on.
+    ///
+    /// `spill` is called often, without the lock. Returns how many chunks it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of `spill`. [`Objective::abandon`] then gives back what was kept aside.
+    pub(crate) fn save(
+        &self,
+        number: usize,
+        (cut, from): (u64, Stamp),
+        out: &mut Writer,
+        spill: &mut dyn FnMut(&mut Writer) -> Result<()>,
+    ) -> Result<usize> {
+        self.counters.lock().enter(cut);
+        let mut saved = 0;
+        loop {
+            let progress = self.counters.lock().save_some(number, from, out);
+            spill(out)?;
+            match progress {
+                Some(chunks) => saved += chunks,
+                None => break,
+            }
+        }
+        let to = self.stamp();
+        let passed = std::mem::take(&mut self.counters.lock().passing);
+        for (place, past) in passed.overtaken {
+            saved += past.save((number, place), (from, to), out);
+            spill(out)?;
+        }
+        Ok(saved)
+    }
+
+    /// Nothing more is wanted of the last cut.
+    pub(crate) fn abandon(&self) {
+        self.counters.lock().passing = Passing::default();
+    }
+
+    /// Stamp that changes now bear.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.counters.lock().stamp()
+    }
+
+    /// Let changes bear stamps from `first` on, and no cut be known yet.
+    pub(crate) fn set_first_stamp(&self, first: Stamp) {
+        let mut counters = self.counters.lock();
+        counters.first = first;
+        counters.cut = 0;
+    }
+
+    /// Put back what a file has of one group, last changed under `stamp`.
+    ///
+    /// There must be fewer than `groups_max` groups.
+    pub(crate) fn load(&self, saved: SavedGroup, stamp: Stamp, groups_max: usize) -> Read<()> {
+        if saved.place >= place_of(groups_max) {
+            return Err(Damaged("has counters of a group that there is not"));
+        }
+        let mut counters = self.counters.lock();
+        let group = counters.group(saved.place);
+        group.stamp = stamp;
+        if let Some((newest_s, events)) = saved.head {
+            group.ring.set_newest_s(newest_s);
+            group.events = events;
+        }
+        for chunk in saved.chunks {
+            group.ring.load(chunk, stamp);
+        }
+        Ok(())
     }
 
     /// State of all events, or of one group, at event time `newest_ns`, as `GET /api/v1/slo` shows it.
@@ -100,7 +152,7 @@ impl Objective {
         // Copied out: summing 30 days under the lock would hold up ingest.
         let ring = {
             let counters = self.counters.lock();
-            group.map_or(&counters.total, |group| &counters.groups[group].ring).clone()
+            counters.groups[group.map_or(ALL, place_of)].ring.clone()
         };
         let objective = self.config.objective;
         let newest_s = newest_ns.map(|ns| ns.div_euclid(SECOND_NS));
@@ -179,7 +231,7 @@ mod tests {
         let mut ring = CounterRing::default();
         for second in 0..7_200 {
             let bad = u64::from(second >= 3_600);
-            ring.add(NOW + second, Counts { good: 100, bad: 5 * bad });
+            ring.add(NOW + second, Counts { good: 100, bad: 5 * bad }, 1, None);
         }
         assert_eq!(None, burning_since(&ring, NOW + 3_600, 0.99));
         let since = burning_since(&ring, NOW + 7_200, 0.99).expect("burns");

@@ -99,8 +99,28 @@ impl OpenBucket {
 
     /// One measure's values, where they are still rows.
     pub(super) fn rows(&self, measures: usize, measure: usize) -> impl Iterator<Item = f64> {
-        let rows = self.rows[..self.filled as usize].chunks_exact(measures);
-        rows.map(move |row| row[measure]).filter(|value| !value.is_nan())
+        self.row_values(measures, measure).filter(|value| !value.is_nan())
+    }
+
+    /// One of rows and, where there are any, a digest for each measure.
+    pub(super) fn of(number: i32, rows: Box<[f64]>, digests: Option<Box<[OpenDigest]>>) -> Self {
+        let digests = digests.map(|digests| Box::new(Digests(digests)));
+        Self { number, filled: rows.len() as u32, rows, digests }
+    }
+
+    /// Values in rows, of all measures together.
+    pub(super) fn rows_filled(&self) -> usize {
+        self.filled as usize
+    }
+
+    /// One measure's place in each row, NaN where absent.
+    pub(super) fn row_values(&self, measures: usize, measure: usize) -> impl Iterator<Item = f64> {
+        self.rows[..self.filled as usize].chunks_exact(measures).map(move |row| row[measure])
+    }
+
+    /// One digest a measure, or none while all values are rows.
+    pub(super) fn digests(&self) -> &[OpenDigest] {
+        self.digests.as_ref().map_or(&[], |digests| &digests.0)
     }
 
     /// Whether all values are still rows.
@@ -114,6 +134,35 @@ impl OpenBucket {
         let mut open = digest.unwrap_or_default();
         add_column(&self.rows[..self.filled as usize], measures, measure, &mut open);
         open
+    }
+
+    /// A copy of what one measure has gathered in all of `parts`, as if they had been one bucket.
+    pub(super) fn gathered_of(parts: &[&Self], measures: usize, measure: usize) -> OpenDigest {
+        let Some((first, rest)) = parts.split_first() else { return OpenDigest::default() };
+        let mut gathered = first.gathered(measures, measure);
+        for part in rest {
+            if let Some(digests) = &part.digests {
+                gathered.absorb(&digests.0[measure]);
+            }
+            add_column(&part.rows[..part.filled as usize], measures, measure, &mut gathered);
+        }
+        gathered
+    }
+
+    /// One bucket that holds what all of `parts` hold; not empty, of one number.
+    pub(super) fn merged(parts: &[&Self], measures: usize) -> Self {
+        let mut merged = Self::new(parts[0].number);
+        let rows = parts.iter().map(|part| part.filled as usize).sum::<usize>() / measures;
+        if rows <= ROWS_MAX && parts.iter().all(|part| part.is_rows()) {
+            let rows: Vec<&[f64]> =
+                parts.iter().map(|part| &part.rows[..part.filled as usize]).collect();
+            merged.rows = rows.concat().into();
+            merged.filled = merged.rows.len() as u32;
+            return merged;
+        }
+        let gathered = |measure| Self::gathered_of(parts, measures, measure);
+        merged.digests = Some(Box::new(Digests((0..measures).map(gathered).collect())));
+        merged
     }
 
     /// Add one measure's values to a merge, copying no more of them than the rows.
