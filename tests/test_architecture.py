@@ -38,7 +38,7 @@ RUST_LAYERS: Final = {
     5: {"batch"},
     6: {"columns", "record"},
     7: {"state"},
-    8: {"checkpoint", "ingest", "query", "retirement", "rollup"},
+    8: {"checkpoint", "threads", "ingest", "query", "retirement", "rollup"},
     9: {"recover"},
     10: {"lib"},
 }

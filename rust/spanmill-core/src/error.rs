@@ -104,6 +104,19 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A record of the journal does not read, though its checksum is right.
+    #[error(
+        "journal record {lsn} {what}; run `spanmill doctor --data-dir DIR` to see what is affected"
+    )]
+    Record {
+        /// Its number.
+        lsn: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The operating system gives us no thread.
+    #[error("cannot start a thread: {0}; raise the limit on processes")]
+    Thread(std::io::Error),
     /// There is no room in the journal. Nothing was folded.
     #[error(
         "no room for {wanted} B in the journal of {}: the disk is full; free some of it, events wait \
@@ -148,6 +161,21 @@ const CLOCK_RETRY_S: f64 = 5.0;
 const FULL_RETRY_S: f64 = 10.0;
 
 impl Error {
+    /// A word for what a request was refused for, as metrics count it.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::ClockSuspect { .. } => "clock_suspect",
+            Self::BatchConflict(_) => "batch_conflict",
+            Self::Forgotten => "forgotten",
+            Self::Full { .. } => "disk_full",
+            Self::Journal { .. } => "journal_failed",
+            Self::Wire { .. } => "malformed",
+            _ => "internal",
+        }
+    }
+
     /// Seconds after which the same request may succeed; `None` where it never will.
     #[must_use]
     pub fn retry_after_s(&self) -> Option<f64> {

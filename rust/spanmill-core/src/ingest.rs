@@ -3,7 +3,7 @@
 use crate::batch::{Batch, Context, resolve};
 use crate::clock::SECOND_NS;
 use crate::companion;
-use crate::dedupe::Key;
+use crate::dedupe::{Key, Name};
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::ledger::{Accounts, Classes, REJECTIONS};
@@ -38,21 +38,26 @@ pub(crate) fn ingest(state: &State, request: &[u8], sender: Sender<'_>) -> Resul
     if request.len() > limit {
         return Err(Error::TooLarge { bytes: request.len(), limit });
     }
-    let key = Key::of(&state.key, sender.tenant, sender.batch_id, request);
-    fold(state, key, |batch, context| batch.decode(request, context)).map_err(|error| match error {
+    let name = sender.batch_id.map(|id| Name { tenant: sender.tenant, id });
+    let decode = |batch: &mut Batch, context: Context<'_>| {
+        batch.decode(request, context)?;
+        Ok(Key::of(&state.secret, name, request, batch.has_all_ids))
+    };
+    fold(state, decode).map_err(|error| match error {
         Error::BatchConflict(_) => Error::BatchConflict(sender.batch_id.unwrap_or("").to_owned()),
         other => other,
     })
 }
 
-/// Decode, sequence, journal and apply one batch, whatever `decode` reads it from.
+/// Decode, sequence, journal and apply one batch.
+///
+/// `decode` reads it from wherever it comes and says what it is known again by.
 pub(crate) fn fold(
     state: &State,
-    key: Key,
-    decode: impl Fn(&mut Batch, Context<'_>) -> Result<()>,
+    decode: impl Fn(&mut Batch, Context<'_>) -> Result<Key>,
 ) -> Result<Receipt> {
     let mut work = state.scratch.take(&state.plan);
-    let outcome = fold_in(state, &mut work, key, decode);
+    let outcome = fold_in(state, &mut work, decode);
     state.scratch.give_back(work);
     outcome
 }
@@ -60,21 +65,23 @@ pub(crate) fn fold(
 fn fold_in(
     state: &State,
     work: &mut Work,
-    key: Key,
-    decode: impl Fn(&mut Batch, Context<'_>) -> Result<()>,
+    decode: impl Fn(&mut Batch, Context<'_>) -> Result<Key>,
 ) -> Result<Receipt> {
     let now_ns = state.clock.now_ns();
     let latest_ns = now_ns.saturating_add(state.future_skew_ns);
     let context = Context { plan: &state.plan, values: &state.values, latest_ns };
     loop {
         work.batch.enter(state.sequence.epoch());
-        decode(&mut work.batch, context)?;
-        let key = key.for_batch(work.batch.has_all_ids);
+        let key = decode(&mut work.batch, context)?;
+        if key == Key::None {
+            work.batch.accounts.become_at_least_once();
+        }
         let mut response = Vec::new();
         match sequence(state, work, &key, now_ns, &mut response) {
             Admission::Admitted(verdict) => {
-                carry_out(state, work, &key, &verdict, &response);
-                return Ok(Receipt { lsn: verdict.ruling.lsn, response });
+                let lsn = verdict.ruling.lsn;
+                carry_out(state, work, &key, verdict, &response);
+                return Ok(Receipt { lsn, response });
             }
             Admission::Known(known) => return Ok(repeat(state, work, now_ns, known)),
             Admission::Refused(error) => return Err(error),
@@ -93,7 +100,7 @@ fn sequence<'s>(
     response: &mut Vec<u8>,
 ) -> Admission<'s> {
     let Work { batch, definitions, by_source, .. } = work;
-    let (plan, text_bytes) = (&state.plan, state.limits.dimension_bytes);
+    let plan = &state.plan;
     by_source.clear();
     by_source.extend(batch.accounts.by_skew());
     definitions.clear();
@@ -104,7 +111,7 @@ fn sequence<'s>(
         epoch: batch.epoch,
         by_source,
         key,
-        record_bytes: record::bytes_max(batch, plan, |_| Some(text_bytes)),
+        record_bytes: record::bytes_max(batch, plan, &state.values),
     };
     state.sequence.admit(&arrival, state.journal(), |step, journaled| match step {
         Step::First(ruling) => {
@@ -163,14 +170,21 @@ fn define(state: &State, id: ValueId, journaled: &mut Journaled, definitions: &m
 }
 
 /// Write down what was ruled, and do it. Whether it is durable is for the caller to wait for.
-fn carry_out(state: &State, work: &mut Work, key: &Key, verdict: &Verdict<'_>, response: &[u8]) {
+fn carry_out(
+    state: &State,
+    work: &mut Work,
+    key: &Key,
+    mut verdict: Verdict<'_>,
+    response: &[u8],
+) {
     let Work { batch, definitions, key: written, .. } = work;
-    let ruling = &verdict.ruling;
+    let ruling = verdict.ruling;
     if let Some((slot, journal)) = verdict.slot.take().zip(state.journal()) {
         written.0.clear();
         key.write(written);
         let head = Head {
             now_ns: ruling.now_ns,
+            newest_ns: ruling.newest_ns,
             watermark_ns: ruling.watermark_ns,
             sealed: ruling.sealed,
             horizon_ns: ruling.horizon_ns,
@@ -182,21 +196,23 @@ fn carry_out(state: &State, work: &mut Work, key: &Key, verdict: &Verdict<'_>, r
         record::encode(batch, &head, &state.plan, &mut payload);
         slot.fill(Kind::Batch as u8, payload);
     }
-    apply(state, batch, ruling);
+    apply(state, batch, &ruling);
     state.ledger.book(&batch.accounts);
+    // What stands at a cut is booked as well.
+    drop(verdict);
 }
 
 /// A batch that was here before: what was said then holds, once the first copy is durable.
-fn repeat(state: &State, work: &mut Work, now_ns: i64, known: Known) -> Receipt {
-    let Work { batch, definitions, .. } = work;
-    if let Some((slot, journal)) = known.slot.zip(state.journal()) {
+fn repeat(state: &State, work: &Work, now_ns: i64, mut known: Known<'_>) -> Receipt {
+    let (batch, definitions) = (&work.batch, &work.definitions);
+    if let Some((slot, journal)) = known.slot.take().zip(state.journal()) {
         let mut payload = journal.recycle();
         let record = Duplicate { now_ns, defined: definitions.defined() };
         record.write(&batch.accounts, &mut payload);
         slot.fill(Kind::Duplicate as u8, payload);
     }
     state.ledger.book(&batch.accounts);
-    Receipt { lsn: known.first, response: known.response }
+    Receipt { lsn: known.first, response: std::mem::take(&mut known.response) }
 }
 
 /// Fold the batch into windows and budgets. Commutative: the ruling has decided the rest.
@@ -222,7 +238,6 @@ pub(crate) fn apply(state: &State, batch: &mut Batch, ruling: &Ruling) {
                 wide: &batch.wide,
                 horizon_ns: ruling.horizon_ns,
                 sealed: ruling.sealed,
-                cut: ruling.cut,
             });
         }
     }

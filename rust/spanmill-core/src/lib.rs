@@ -4,6 +4,7 @@
 //! through `query`; what is sealed leaves through `rollup`. Nothing here knows
 //! Python, a socket or a clock of its own.
 
+mod archive;
 mod batch;
 mod budget;
 pub mod clock;
@@ -24,6 +25,7 @@ mod overflow;
 mod pack;
 mod query;
 mod record;
+mod recover;
 mod retirement;
 mod rollup;
 mod secret;
@@ -34,6 +36,7 @@ mod skew;
 mod sli;
 mod state;
 mod stats;
+mod threads;
 mod value;
 mod view;
 mod wide;
@@ -45,13 +48,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::RecordBatch;
 use parking_lot::Mutex;
+use serde_json::json;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::folder::Folder;
+use crate::journal::Journal;
+pub use crate::ingest::{Receipt, Sender};
+pub use crate::journal::{Lsn, Weakened};
+pub use crate::recover::{Outside, Recovered};
 use crate::state::State;
+use crate::threads::Threads;
 use crate::window::SealSink;
+
+#[doc(hidden)]
+pub use crate::record::RecordTrial;
 
 /// The measures and dimensions that exist, with units, as JSON.
 #[must_use]
@@ -61,20 +73,25 @@ pub fn signals() -> Vec<u8> {
 
 /// Everything behind the receiver. Safe to share between threads.
 pub struct Engine {
+    /// Stopped before anything they use goes.
+    threads: Mutex<Option<Threads>>,
     state: State,
+    recovered: Recovered,
     closed: AtomicBool,
     folder: Mutex<Option<Folder>>,
 }
 
 impl Engine {
-    /// Build from a configuration and take the data folder.
+    /// Build from a configuration, take the data folder and recover what is in it.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] or [`Error::Unknown`] where a section names what the
-    /// core does not have; [`Error::FolderInUse`]; [`Error::Folder`].
+    /// core does not have; [`Error::FolderInUse`]; [`Error::Folder`];
+    /// [`Error::Damaged`], [`Error::JournalDamaged`] or [`Error::Layout`] where what is in
+    /// the folder does not read.
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
-        Self::open_with_sink(config, clock, None)
+        Self::open_outside(config, &Outside::real(clock))
     }
 
     /// Like [`Engine::open`], and hand every sealed bucket to `sink`.
@@ -87,10 +104,26 @@ impl Engine {
         clock: Arc<dyn Clock>,
         sink: Option<Box<dyn SealSink>>,
     ) -> Result<Self> {
+        let engine = Self::open(config, clock)?;
+        sink.into_iter().for_each(|sink| engine.state.hand_to(sink));
+        Ok(engine)
+    }
+
+    /// Like [`Engine::open`], on a disk of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::open`].
+    pub fn open_outside(config: &Config, outside: &Outside) -> Result<Self> {
+        let folder = Folder::take(&*outside.disk, &config.data_dir)?;
+        let (state, recovered) = recover::recover(config, outside)?;
+        let journal = state.shared_journal().filter(|_| !outside.by_hand);
         Ok(Self {
-            folder: Mutex::new(Some(Folder::take(&config.data_dir)?)),
-            state: State::new(config, clock, sink)?,
+            threads: Mutex::new(journal.map(Threads::start).transpose()?),
+            state,
+            recovered,
             closed: AtomicBool::new(false),
+            folder: Mutex::new(Some(folder)),
         })
     }
 
@@ -98,22 +131,69 @@ impl Engine {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
-    /// Fold one `ExportTraceServiceRequest` and return the encoded response.
+    /// What the start found in the data folder, as JSON.
     ///
     /// # Errors
     ///
-    /// [`Error::Wire`] or [`Error::TooLarge`]: nothing was folded, and the
-    /// request was counted as refused. [`Error::Closed`].
-    pub fn ingest_traces(&self, request: &[u8]) -> Result<Vec<u8>> {
+    /// [`Error::Closed`].
+    pub fn recovered(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        let outcome = ingest::ingest(&self.state, request);
+        Ok(json!(self.recovered).to_string().into_bytes())
+    }
+
+    /// Fold one `ExportTraceServiceRequest`, wait until it is durable, and return the encoded
+    /// response.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::begin_traces`] and [`Engine::wait`].
+    pub fn ingest_traces(&self, request: &[u8], sender: Sender<'_>) -> Result<Vec<u8>> {
+        let receipt = self.begin_traces(request, sender)?;
+        self.wait(receipt.lsn)?;
+        Ok(receipt.response)
+    }
+
+    /// Fold one `ExportTraceServiceRequest`. It may be acknowledged once its record is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Wire`], [`Error::TooLarge`], [`Error::BatchConflict`], [`Error::ClockSuspect`] or
+    /// [`Error::Full`]: nothing was folded, and the request was counted as refused.
+    /// [`Error::Journal`]; [`Error::Closed`].
+    pub fn begin_traces(&self, request: &[u8], sender: Sender<'_>) -> Result<Receipt> {
+        self.check_open()?;
+        let outcome = ingest::ingest(&self.state, request, sender);
         match &outcome {
             Ok(_) => self.state.stats.accept(request.len()),
-            Err(Error::TooLarge { .. }) => self.state.stats.refuse("too_large"),
-            Err(Error::ClockSuspect { .. }) => self.state.stats.refuse("clock_suspect"),
-            Err(_) => self.state.stats.refuse("malformed"),
+            Err(error) => self.state.stats.refuse(error.reason()),
         }
         outcome
+    }
+
+    /// Wait until a record is durable, as far as `durability` promises.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`]: it may or may not be, a restart will tell.
+    pub fn wait(&self, lsn: Lsn) -> Result<()> {
+        self.state.journal().map_or(Ok(()), |journal| journal.wait(lsn))
+    }
+
+    /// The last record that is durable with all before it.
+    #[must_use]
+    pub fn durable(&self) -> Lsn {
+        let last = || self.state.sequence.event_time().lsn;
+        self.state.journal().map_or_else(last, Journal::durable)
+    }
+
+    /// Write and sync what waits to be, for callers that are the journal's thread themselves.
+    /// Whether there was anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`].
+    pub fn commit(&self) -> Result<bool> {
+        self.state.journal().map_or(Ok(false), Journal::commit)
     }
 
     /// Count a request that was refused before its bytes reached the core.
@@ -141,7 +221,10 @@ impl Engine {
     pub fn tick(&self) -> Result<()> {
         self.check_open()?;
         let sealed = self.state.seal();
-        retirement::retire(&self.state);
+        retirement::retire(&self.state)?;
+        if let Some(journal) = self.state.journal() {
+            journal.prepare()?;
+        }
         sealed
     }
 
@@ -274,6 +357,7 @@ impl Engine {
     /// Refuse further calls with [`Error::Closed`] and release the data folder.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        drop(self.threads.lock().take());
         drop(self.folder.lock().take());
     }
 }

@@ -1,15 +1,103 @@
 //! The path back: every record after a checkpoint, in order, through the same `apply`.
 
+use std::sync::Arc;
+
+use serde::Serialize;
+
 use crate::batch::Batch;
+use crate::clock::Clock;
 use crate::codec::{Damaged, Read, Reader};
+use crate::config::{Config, Durability};
 use crate::dedupe::Key;
+use crate::disk::{Disk, RealDisk};
+use crate::error::{Error, Result};
 use crate::ingest::apply;
-use crate::journal::Lsn;
+use crate::journal::{self, Journal, Lsn, Weakened};
 use crate::record::{self, Defined, Duplicate, Kind, Retire, Seal, Watermark};
 use crate::retirement;
 use crate::sequence::Ruling;
 use crate::state::State;
 use crate::window::Kept;
+
+/// Of a segment of the journal, and of a folder's first.
+const SEGMENT_BYTES: u64 = 64 << 20;
+const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
+
+/// Zeroed room kept in hand: a second of a full load, so that no batch waits for zeros.
+const RESERVE_BYTES: u64 = 32 << 20;
+
+/// What the engine needs of the world around it.
+pub struct Outside {
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where the data folder is.
+    pub disk: Arc<dyn Disk>,
+    /// No threads of our own: the caller commits, and checkpoints.
+    pub by_hand: bool,
+    /// Size of a segment of the journal: no record is longer.
+    pub segment_bytes: u64,
+    /// Size of a folder's first, so that it starts at once.
+    pub first_segment_bytes: u64,
+    /// Zeroed room kept in hand.
+    pub reserve_bytes: u64,
+    #[doc(hidden)]
+    pub weakened: Weakened,
+}
+
+impl Outside {
+    /// The machine's disk, with this clock.
+    #[must_use]
+    pub fn real(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            disk: Arc::new(RealDisk),
+            by_hand: false,
+            segment_bytes: SEGMENT_BYTES,
+            first_segment_bytes: FIRST_SEGMENT_BYTES,
+            reserve_bytes: RESERVE_BYTES,
+            weakened: Weakened::default(),
+        }
+    }
+}
+
+/// What a start found, for the log.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Recovered {
+    /// Records replayed.
+    pub records: u64,
+    /// Bytes of a record that a crash cut short: it was never acknowledged.
+    pub torn_bytes: u64,
+}
+
+/// Everything as it was acknowledged, and a journal to go on with.
+///
+/// # Errors
+///
+/// What does not read: nothing was changed then.
+pub(crate) fn recover(config: &Config, outside: &Outside) -> Result<(State, Recovered)> {
+    let Outside { clock, disk, .. } = outside;
+    let state = State::new(config, (clock.clone(), disk.clone()), None)?;
+    if config.durability == Durability::Off {
+        return Ok((state, Recovered::default()));
+    }
+    let folder = config.data_dir.join("journal");
+    let mut batch = Batch::new(&state.plan);
+    let mut each =
+        |lsn: Lsn, kind, payload: &[u8]| replay(&state, &mut batch, lsn, (kind, payload));
+    let after = Lsn::default();
+    let replayed = journal::replay(&**disk, &folder, after, outside.weakened, &mut each)?;
+    let options = journal::Options {
+        durability: config.durability,
+        segment_bytes: outside.segment_bytes,
+        first_segment_bytes: outside.first_segment_bytes,
+        reserve_bytes: outside.reserve_bytes,
+        weakened: outside.weakened,
+    };
+    let journal = Journal::open(disk.clone(), clock.clone(), &folder, options, replayed.next)?;
+    state.begin_journal(Arc::new(journal));
+    let torn_bytes = replayed.torn.map_or(0, |torn| torn.bytes);
+    Ok((state, Recovered { records: replayed.records, torn_bytes }))
+}
 
 const TAKEN: Damaged = Damaged("gives an id that another has");
 
@@ -17,32 +105,40 @@ const TAKEN: Damaged = Damaged("gives an id that another has");
 ///
 /// # Errors
 ///
-/// [`Damaged`] where it does not read, or contradicts what is there.
-pub(crate) fn replay(
+/// [`Error::Record`] where it does not read, or contradicts what is there.
+fn replay(
     state: &State,
     batch: &mut Batch,
     lsn: Lsn,
     (kind, payload): (u8, &[u8]),
-) -> Read<()> {
-    let kind = Kind::of(kind).ok_or(Damaged("is a record of an unknown kind"))?;
+) -> Result<()> {
+    let damaged = |damage: Damaged| Error::Record { lsn: lsn.0, what: damage.0 };
+    let kind = Kind::of(kind).ok_or(Damaged("is of an unknown kind")).map_err(damaged)?;
     match kind {
-        Kind::Batch => return replay_batch(state, batch, lsn, payload),
-        Kind::Duplicate => {
-            let duplicate = Duplicate::read(payload, &state.plan, &mut batch.accounts)?;
-            define(state, duplicate.defined)?;
-            state.ledger.book(&batch.accounts);
-        }
+        Kind::Batch => return replay_batch(state, batch, lsn, payload).map_err(damaged),
+        Kind::Duplicate => replay_duplicate(state, batch, payload).map_err(damaged)?,
         Kind::Watermark => {
-            state.sequence.replay_watermark(Watermark::read(payload)?.watermark_ns);
+            let watermark = Watermark::read(payload).map_err(damaged)?;
+            state.sequence.replay_watermark(watermark.watermark_ns);
         }
         Kind::Seal => {
-            let Seal { through, kept } = Seal::read(payload)?;
-            let kept = Kept::load(&mut Reader(kept))?;
-            state.replay_seal(&kept, through);
+            let Seal { through, kept } = Seal::read(payload).map_err(damaged)?;
+            let kept = Kept::load(&mut Reader(kept)).map_err(damaged)?;
+            state.replay_seal(&kept, through)?;
         }
-        Kind::Retire => retirement::replay(state, &Retire::read(payload, &state.plan)?)?,
+        Kind::Retire => {
+            let retire = Retire::read(payload, &state.plan).map_err(damaged)?;
+            retirement::replay(state, &retire).map_err(damaged)?;
+        }
     }
     state.sequence.replay_number(lsn);
+    Ok(())
+}
+
+fn replay_duplicate(state: &State, batch: &mut Batch, payload: &[u8]) -> Read<()> {
+    let duplicate = Duplicate::read(payload, &state.plan, &mut batch.accounts)?;
+    define(state, duplicate.defined)?;
+    state.ledger.book(&batch.accounts);
     Ok(())
 }
 
@@ -52,13 +148,15 @@ fn replay_batch(state: &State, batch: &mut Batch, lsn: Lsn, payload: &[u8]) -> R
     let ruling = Ruling {
         lsn,
         now_ns: head.now_ns,
+        newest_ns: head.newest_ns,
         watermark_ns: head.watermark_ns,
         sealed: head.sealed,
         horizon_ns: head.horizon_ns,
         cut: 0,
     };
     let key = Key::read(&mut Reader(head.key))?;
-    let ruling = state.sequence.replay(ruling, batch.newest_ns, &key, head.response);
+    let has_events = !batch.ends_ns.is_empty();
+    let ruling = state.sequence.replay(ruling, has_events, (&key, head.response));
     apply(state, batch, &ruling);
     state.ledger.book(&batch.accounts);
     Ok(())

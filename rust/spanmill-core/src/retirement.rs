@@ -45,9 +45,11 @@ pub(crate) fn retire(state: &State) -> Result<()> {
     if silent.iter().all(Vec::is_empty) && !crowded && !views.iter().any(resting) {
         return Ok(());
     }
-    let ids = silent.iter().map(Vec::len).sum::<usize>() + if crowded { state.values.held() } else { 0 };
-    let bytes_max = Retire::bytes_max(views.len(), ids);
-    state.sequence.let_go(state.journal(), bytes_max, |watched, journaled, slot| {
+    let most = Retire {
+        series: silent.clone(),
+        values: crowded.then(|| vec![0; state.values.held()]),
+    };
+    state.sequence.let_go(state.journal(), most.bytes_max(), |watched, journaled, slot| {
         let series = views.iter().zip(silent).map(|(view, silent)| let_go(view, silent)).collect();
         let values = crowded.then(|| {
             let used = used_values(state, watched);

@@ -7,12 +7,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::budget::HORIZON_S;
 use crate::clock::SECOND_NS;
 use crate::config::{Limits, WindowConfig};
-use crate::dedupe::{Dedupe, Frozen, Key, Seen};
+use crate::dedupe::{self, Dedupe, Frozen, Key, Seen};
 use crate::error::{Error, Result};
 use crate::journal::{Journal, Lsn, Slot};
 use crate::skew::SkewWatch;
@@ -41,7 +41,7 @@ pub(crate) struct Arrival<'a> {
 pub(crate) enum Admission<'a> {
     Admitted(Verdict<'a>),
     /// It was here before.
-    Known(Known),
+    Known(Known<'a>),
     /// Ids were let go since it was decoded: they may mean something else now. Decode again.
     Stale,
     /// Nothing was decided; it may come again.
@@ -62,6 +62,8 @@ pub(crate) struct Ruling {
     pub lsn: Lsn,
     /// When it came, wall time, Unix nanoseconds.
     pub now_ns: i64,
+    /// Newest event so far, its own included, Unix nanoseconds.
+    pub newest_ns: Option<i64>,
     /// Where the watermark stands after it, Unix nanoseconds.
     pub watermark_ns: Option<i64>,
     /// Buckets numbered below this are sealed: their digests take nothing more.
@@ -76,17 +78,18 @@ pub(crate) struct Ruling {
 pub(crate) struct Verdict<'a> {
     pub ruling: Ruling,
     /// Its place in the journal, where there is one.
-    pub slot: Option<Slot>,
+    pub slot: Option<Slot<'a>>,
     _applying: RwLockReadGuard<'a, ()>,
 }
 
 /// A batch that was here before: what was said then holds.
-pub(crate) struct Known {
+pub(crate) struct Known<'a> {
     /// Record of the first copy.
     pub first: Lsn,
     pub response: Vec<u8>,
     /// Place of the record that says there was another.
-    pub slot: Option<Slot>,
+    pub slot: Option<Slot<'a>>,
+    _applying: RwLockReadGuard<'a, ()>,
 }
 
 /// Where event time stands.
@@ -129,8 +132,24 @@ impl State {
     }
 
     /// The next record's number, and its place where there is a journal.
-    fn next(&mut self, journal: Option<&Journal>, bytes_max: usize) -> Result<Option<Slot>> {
-        let slot = journal.map(|journal| journal.reserve(bytes_max)).transpose()?;
+    fn next<'j>(
+        &mut self,
+        journal: Option<&'j Journal>,
+        bytes_max: usize,
+    ) -> Result<Option<Slot<'j>>> {
+        self.take(journal.map(|journal| journal.reserve(bytes_max)).transpose()?)
+    }
+
+    /// The same for a record of our own making: it has room where batches have none.
+    fn next_own<'j>(
+        &mut self,
+        journal: Option<&'j Journal>,
+        bytes_max: usize,
+    ) -> Result<Option<Slot<'j>>> {
+        self.take(journal.map(|journal| journal.reserve_own(bytes_max)).transpose()?)
+    }
+
+    fn take<'j>(&mut self, slot: Option<Slot<'j>>) -> Result<Option<Slot<'j>>> {
         self.time.lsn.0 += 1;
         debug_assert!(slot.as_ref().is_none_or(|slot| slot.lsn() == self.time.lsn));
         Ok(slot)
@@ -158,7 +177,11 @@ impl Sequencer {
             time: EventTime::default(),
             cut: 0,
             skew: SkewWatch::default(),
-            dedupe: Dedupe::new(limits.into()),
+            dedupe: Dedupe::new(dedupe::Limits {
+                entries: limits.dedupe_entries,
+                producers: limits.producers,
+                horizon_s: limits.dedupe_horizon_s,
+            }),
             journaled: Journaled::default(),
         };
         Self {
@@ -176,12 +199,12 @@ impl Sequencer {
     /// the journal has not defined yet, and returns the response that copies get as well.
     /// A batch is judged by what came before it, never by its own events; but for
     /// whose clock is wrong, of which it is evidence itself.
-    pub(crate) fn admit(
-        &self,
+    pub(crate) fn admit<'s>(
+        &'s self,
         arrival: &Arrival<'_>,
-        journal: Option<&Journal>,
+        journal: Option<&'s Journal>,
         settle: impl FnOnce(Step<'_>, &mut Journaled) -> Vec<u8>,
-    ) -> Admission<'_> {
+    ) -> Admission<'s> {
         let mut state = self.state.lock();
         if arrival.epoch != self.epoch() {
             return Admission::Stale;
@@ -194,7 +217,8 @@ impl Sequencer {
                 return match state.next(journal, arrival.record_bytes) {
                     Ok(slot) => {
                         let _ = settle(Step::Again, &mut state.journaled);
-                        Admission::Known(Known { first, response, slot })
+                        let _applying = self.applying.read();
+                        Admission::Known(Known { first, response, slot, _applying })
                     }
                     Err(error) => Admission::Refused(error),
                 };
@@ -210,13 +234,13 @@ impl Sequencer {
         }
     }
 
-    fn rule(
-        &self,
-        state: &mut MutexGuard<'_, State>,
+    fn rule<'s>(
+        &'s self,
+        state: &mut State,
         arrival: &Arrival<'_>,
-        slot: Option<Slot>,
+        slot: Option<Slot<'s>>,
         settle: impl FnOnce(Step<'_>, &mut Journaled) -> Vec<u8>,
-    ) -> Verdict<'_> {
+    ) -> Verdict<'s> {
         let &Arrival { now_ns, newest_ns, .. } = arrival;
         let sealed = state.sealed();
         let reference_ns = state.time.newest_ns.or(newest_ns).unwrap_or(now_ns);
@@ -229,6 +253,7 @@ impl Sequencer {
         let ruling = Ruling {
             lsn: state.time.lsn,
             now_ns,
+            newest_ns: state.time.newest_ns,
             watermark_ns: state.time.watermark_ns,
             sealed,
             horizon_ns: reference_ns - HORIZON_S * SECOND_NS,
@@ -239,18 +264,22 @@ impl Sequencer {
         Verdict { ruling, slot, _applying: self.applying.read() }
     }
 
-    /// Take up what a record says was ruled; it must follow the last one. `newest_ns` is its batch's.
-    pub(crate) fn replay(&self, mut ruling: Ruling, newest_ns: Option<i64>, key: &Key, response: &[u8]) -> Ruling {
+    /// Take up what a record says was ruled; it must follow the last one.
+    pub(crate) fn replay(
+        &self,
+        ruling: Ruling,
+        has_events: bool,
+        (key, response): (&Key, &[u8]),
+    ) -> Ruling {
         let mut state = self.state.lock();
-        if newest_ns.is_some() {
-            state.time.last_arrival_ns = ruling.now_ns;
+        let time = &mut state.time;
+        if has_events {
+            time.last_arrival_ns = ruling.now_ns;
         }
-        state.time.newest_ns = state.time.newest_ns.max(newest_ns);
-        state.time.watermark_ns = ruling.watermark_ns;
-        state.time.lsn = ruling.lsn;
+        (time.newest_ns, time.watermark_ns) = (ruling.newest_ns, ruling.watermark_ns);
+        time.lsn = ruling.lsn;
         state.dedupe.insert(key, ruling.lsn, ruling.now_ns, response);
-        ruling.cut = state.cut;
-        ruling
+        Ruling { cut: state.cut, ..ruling }
     }
 
     /// Take up another record's number.
@@ -297,10 +326,10 @@ impl Sequencer {
         &self,
         journal: Option<&Journal>,
         bytes_max: usize,
-        change: impl FnOnce(&[ValueId], &mut Journaled, Option<Slot>) -> T,
+        change: impl FnOnce(&[ValueId], &mut Journaled, Option<Slot<'_>>) -> T,
     ) -> Result<T> {
         let mut state = self.state.lock();
-        let slot = state.next(journal, bytes_max)?;
+        let slot = state.next_own(journal, bytes_max)?;
         drop(self.applying.write());
         let watched: Vec<ValueId> = state.skew.sources().collect();
         let done = change(&watched, &mut state.journaled, slot);
@@ -326,14 +355,14 @@ impl Sequencer {
         now_ns: i64,
         journal: Option<&Journal>,
         bytes_max: usize,
-        record: impl FnOnce(i64, Slot),
+        record: impl FnOnce(i64, Slot<'_>),
     ) -> Result<()> {
         let mut state = self.state.lock();
         let Some(newest) = state.time.newest_ns else { return Ok(()) };
         let at = newest.min(now_ns);
         let is_idle = now_ns - state.time.last_arrival_ns >= self.idle_ns;
         if is_idle && state.time.watermark_ns < Some(at) {
-            let slot = state.next(journal, bytes_max)?;
+            let slot = state.next_own(journal, bytes_max)?;
             state.advance(at);
             if let Some(slot) = slot {
                 record(at, slot);
@@ -356,8 +385,12 @@ impl Sequencer {
     /// # Errors
     ///
     /// The journal's: no number was used.
-    pub(crate) fn number(&self, journal: Option<&Journal>, bytes_max: usize) -> Result<Option<Slot>> {
-        self.state.lock().next(journal, bytes_max)
+    pub(crate) fn number<'j>(
+        &self,
+        journal: Option<&'j Journal>,
+        bytes_max: usize,
+    ) -> Result<Option<Slot<'j>>> {
+        self.state.lock().next_own(journal, bytes_max)
     }
 
     /// Draw a line: what was numbered before it is applied, what comes after bears the new number.
@@ -376,8 +409,8 @@ impl Sequencer {
     }
 
     /// What is remembered of batches, for metrics.
-    pub(crate) fn dedupe_stats(&self) -> crate::dedupe::Stats {
-        self.state.lock().dedupe.stats()
+    pub(crate) fn dedupe_stats(&self, now_ns: i64) -> crate::dedupe::Stats {
+        self.state.lock().dedupe.stats(now_ns)
     }
 }
 

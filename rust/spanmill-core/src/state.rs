@@ -11,10 +11,11 @@ use crate::clock::{Clock, SECOND_NS};
 use crate::codec::Writer;
 use crate::config::{Config, Limits};
 use crate::disk::Disk;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::journal::{Journal, Slot};
 use crate::ledger::Ledger;
 use crate::record::{Definitions, Kind, Seal, Watermark};
+use crate::secret::Secret;
 use crate::sequence::Sequencer;
 use crate::stats::Stats;
 use crate::value::{ValueId, Values};
@@ -95,6 +96,7 @@ pub(crate) struct State {
     pub future_skew_ns: i64,
     pub clock: Arc<dyn Clock>,
     pub disk: Arc<dyn Disk>,
+    pub secret: Secret,
     pub folder: PathBuf,
     /// Told what is recovered; there is none before that, and none while durability is off.
     journal: OnceLock<Arc<Journal>>,
@@ -118,7 +120,6 @@ impl State {
         config: &Config,
         (clock, disk): (Arc<dyn Clock>, Arc<dyn Disk>),
         values: Option<Values>,
-        sink: Option<Box<dyn SealSink>>,
     ) -> Result<Self> {
         let limits = config.limits.clone();
         let values = values.unwrap_or_else(|| {
@@ -129,6 +130,7 @@ impl State {
             values,
             future_skew_ns: (config.window.future_skew_s * SECOND_NS as f64) as i64,
             clock,
+            secret: Secret::of_folder(&*disk, &config.data_dir)?,
             disk,
             folder: config.data_dir.clone(),
             journal: OnceLock::new(),
@@ -140,7 +142,7 @@ impl State {
             retired_at_ns: AtomicI64::new(0),
             values_looked_through_ns: AtomicI64::new(0),
             kept: RwLock::default(),
-            sealer: Mutex::new(Sealer { sink, demoted: false }),
+            sealer: Mutex::default(),
             demoted: Default::default(),
         })
     }
@@ -148,6 +150,11 @@ impl State {
     /// Where records go; `None` while durability is off.
     pub(crate) fn journal(&self) -> Option<&Journal> {
         self.journal.get().map(|journal| &**journal)
+    }
+
+    /// The same, to be shared with its threads.
+    pub(crate) fn shared_journal(&self) -> Option<Arc<Journal>> {
+        self.journal.get().map(Arc::clone)
     }
 
     /// Write records here from now on; once, when everything in it is recovered.
@@ -163,6 +170,11 @@ impl State {
     /// What is held, and so what can be answered.
     pub(crate) fn kept(&self) -> Kept {
         self.kept.read().clone()
+    }
+
+    /// Hand every sealed bucket to `sink` from now on.
+    pub(crate) fn hand_to(&self, sink: Box<dyn SealSink>) {
+        self.sealer.lock().sink = Some(sink);
     }
 
     /// Move the idle watermark, seal what the watermark has passed, and keep to the memory budget.
@@ -190,12 +202,12 @@ impl State {
 
     /// Let the watermark follow the newest event through a silence.
     fn catch_up(&self) -> Result<()> {
-        let record = |watermark_ns, slot: Slot| {
+        let record = |watermark_ns, slot: Slot<'_>| {
             let mut payload = Vec::new();
             Watermark { watermark_ns }.write(&mut payload);
             slot.fill(Kind::Watermark as u8, payload);
         };
-        self.sequence.tick(self.clock.now_ns(), self.journal(), size_of::<Watermark>(), record)
+        self.sequence.tick(self.clock.now_ns(), self.journal(), Watermark::BYTES, record)
     }
 
     fn note_seal(&self, kept: &Kept, through: i64) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use serde_json::{Value as Json, json};
-use spanmill_core::Engine;
+use spanmill_core::{Engine, Sender};
 use spanmill_core::clock::ManualClock;
 use spanmill_core::config::Config;
 use spanmill_core::error::Error;
@@ -162,7 +162,7 @@ fn request(spans: &[Vec<u8>]) -> Vec<u8> {
 
 fn send(bench: &Bench, spans: &[Span]) -> Vec<u8> {
     let encoded: Vec<Vec<u8>> = spans.iter().map(Span::encode).collect();
-    bench.engine.ingest_traces(&request(&encoded)).expect("valid OTLP")
+    bench.engine.ingest_traces(&request(&encoded), Sender::default()).expect("valid OTLP")
 }
 
 fn query(bench: &Bench, measure: &str, by: &[&str], window_s: u32) -> Json {
@@ -226,7 +226,7 @@ fn bad_spans_are_counted_by_reason() {
         ("out_of_range", Span { ttft: Some(1e300), ..Span::default() }.encode()),
     ];
     for (reason, span) in &cases {
-        let response = bench.engine.ingest_traces(&request(&[span.clone(), good.clone()]));
+        let response = bench.engine.ingest_traces(&request(&[span.clone(), good.clone()]), Sender::default());
         let said = String::from_utf8_lossy(&response.expect("valid OTLP")).into_owned();
         assert!(said.contains(&format!("{reason}: 1")), "{reason}: {said}");
         assert_eq!(json!(1), ledger(&bench)["rejected"][reason], "{reason}");
@@ -254,7 +254,7 @@ fn malformed_requests_change_nothing() {
     let whole = request(&[Span::default().encode(), Span::default().encode()]);
     for cut in 1..whole.len() {
         // Some prefixes end between fields and are requests of their own.
-        if let Err(error) = bench.engine.ingest_traces(&whole[..cut]) {
+        if let Err(error) = bench.engine.ingest_traces(&whole[..cut], Sender::default()) {
             assert!(matches!(error, Error::Wire { .. }), "{error}");
         }
     }
@@ -310,7 +310,7 @@ fn splits_and_order_leave_no_trace() {
         let bench = bench();
         let encoded: Vec<Vec<u8>> = order.map(Span::encode).collect();
         for chunk in encoded.chunks(batch) {
-            let _ = bench.engine.ingest_traces(&request(chunk)).expect("valid OTLP");
+            let _ = bench.engine.ingest_traces(&request(chunk), Sender::default()).expect("valid OTLP");
         }
         bench.clock.set(((NOW_S + 600) * SECOND) as i64);
         bench.engine.tick().expect("open");
@@ -434,7 +434,7 @@ fn closed_means_closed() {
     let taken = Engine::open(&config(&bench.folder, 10, json!([])), bench.clock.clone());
     assert!(matches!(taken.map(|_| ()), Err(Error::FolderInUse(_))));
     bench.engine.close();
-    assert!(matches!(bench.engine.ingest_traces(b""), Err(Error::Closed)));
+    assert!(matches!(bench.engine.ingest_traces(b"", Sender::default()), Err(Error::Closed)));
     assert!(matches!(bench.engine.tick(), Err(Error::Closed)));
     let next = Engine::open(&config(&bench.folder, 10, json!([])), bench.clock.clone());
     next.expect("the folder is free").close();
@@ -452,7 +452,7 @@ fn threads_lose_nothing() {
         for _ in 0..4 {
             let _ = scope.spawn(|| {
                 for _ in 0..50 {
-                    assert!(bench.engine.ingest_traces(&body).expect("valid OTLP").is_empty());
+                    assert!(bench.engine.ingest_traces(&body, Sender::default()).expect("valid OTLP").is_empty());
                 }
             });
         }
@@ -476,6 +476,6 @@ fn scope_may_follow_its_spans() {
     field(2, &scope_spans, &mut resource_spans);
     let mut body = Vec::new();
     field(1, &resource_spans, &mut body);
-    assert!(bench.engine.ingest_traces(&body).expect("valid OTLP").is_empty());
+    assert!(bench.engine.ingest_traces(&body, Sender::default()).expect("valid OTLP").is_empty());
     assert_eq!(json!(2), ledger(&bench)["counted"]);
 }

@@ -15,6 +15,8 @@ mod queue;
 mod read;
 mod segment;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::fmt;
@@ -337,7 +339,7 @@ impl Journal {
         for segment in &gone {
             let path = segment::log_path(&self.folder, segment.first);
             if room < wanted && segment.size == self.options.segment_bytes {
-                let spare = spares.recycle(&path, segment.size)?;
+                let spare = spares.take_over(&path)?;
                 room += spare.room();
                 recycled.push(spare);
             } else {

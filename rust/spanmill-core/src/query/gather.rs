@@ -58,7 +58,7 @@ impl Matching {
         let cell = |_| Cell::new(asked);
         let cells = |_| (0..steps.count).map(cell).collect();
         let mut cells: Vec<Vec<Cell>> = (0..self.keys.len()).map(cells).collect();
-        asked.view.windows.visit(steps, &self.series, |place, at, piece| {
+        asked.view.windows.visit(steps, &self.series, &[], |place, at, piece| {
             let cell = &mut cells[self.groups[place] as usize][at];
             match piece {
                 Piece::Events(slice) => cell.gathered.take(slice),

@@ -6,7 +6,7 @@ use crate::value::{ValueId, Values};
 
 use super::definition;
 
-const FIELDS: usize = 5 + REJECTIONS.len();
+const FIELDS: usize = 6 + REJECTIONS.len();
 
 /// Most bytes of one account: ids, which fields are not zero, and those.
 const ACCOUNT_BYTES_MAX: usize = (3 + FIELDS) * VARINT_MAX;
@@ -20,16 +20,18 @@ pub(super) fn bytes_max(accounts: &Accounts, values: &Values) -> usize {
 }
 
 fn fields(classes: &Classes) -> [u64; FIELDS] {
-    let &Classes { received, counted, duplicate, late, rejected, sampled_out } = classes;
+    let &Classes { received, counted, duplicate, late, rejected, sampled_out, at_least_once } =
+        classes;
     let mut fields = [0; FIELDS];
-    fields[..5].copy_from_slice(&[received, counted, duplicate, late, sampled_out]);
-    fields[5..].copy_from_slice(&rejected);
+    let named = [received, counted, duplicate, late, sampled_out, at_least_once];
+    fields[..6].copy_from_slice(&named);
+    fields[6..].copy_from_slice(&rejected);
     fields
 }
 
 fn classes(fields: &[u64; FIELDS]) -> Classes {
-    let [received, counted, duplicate, late, sampled_out, rejected @ ..] = *fields;
-    Classes { received, counted, duplicate, late, sampled_out, rejected }
+    let [received, counted, duplicate, late, sampled_out, at_least_once, rejected @ ..] = *fields;
+    Classes { received, counted, duplicate, late, sampled_out, at_least_once, rejected }
 }
 
 pub(super) fn write(accounts: &Accounts, out: &mut Writer) {

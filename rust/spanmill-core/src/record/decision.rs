@@ -139,3 +139,86 @@ fn read_ids(reader: &mut Reader<'_>) -> Read<Vec<u32>> {
     let short = |id: u64| u32::try_from(id).map_err(|_| Damaged("an id is longer than 32 bits"));
     ids.into_iter().map(short).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::definition::Definitions;
+    use super::super::rig;
+    use super::*;
+    use crate::signal::Dimension;
+
+    proptest! {
+        /// A round of ids comes back, in no more bytes than were asked for.
+        #[test]
+        fn rounds_come_back(
+            one in prop::collection::vec(any::<u32>(), 0..300),
+            other: Vec<u32>,
+            values: Option<Vec<u32>>,
+        ) {
+            let plan = rig::plan(false);
+            let retire = Retire { series: vec![one, other], values };
+            let mut bytes = Vec::new();
+            retire.write(&mut bytes);
+            prop_assert!(bytes.len() <= retire.bytes_max());
+            prop_assert_eq!(Ok(retire), Retire::read(&bytes, &plan));
+        }
+
+        /// Any bytes are safe to read as any decision.
+        #[test]
+        fn any_bytes_are_safe(bytes: Vec<u8>) {
+            let plan = rig::plan(false);
+            let _ = Retire::read(&bytes, &plan);
+            let _ = Duplicate::read(&bytes, &plan, &mut Accounts::default());
+            let _ = Watermark::read(&bytes);
+            let _ = Seal::read(&bytes);
+        }
+    }
+
+    /// A duplicate's accounts and definitions come back, in no more bytes than were asked for.
+    #[test]
+    fn duplicates_come_back() {
+        let plan = rig::plan(false);
+        let values = Values::new(100, 256, 1);
+        let source = values.intern(Dimension::Service, b"gateway");
+        let mut accounts = Accounts::default();
+        let place = accounts.place(source, 0);
+        accounts.at(place).received = 4_096;
+        accounts.at(place).duplicate = 4_096;
+        let mut definitions = Definitions::default();
+        definitions.value(source, Dimension::Service, "gateway");
+        let duplicate = Duplicate { now_ns: rig::NOW_NS, defined: definitions.defined() };
+        let mut bytes = Vec::new();
+        duplicate.write(&accounts, &mut bytes);
+        assert!(bytes.len() <= Duplicate::bytes_max(&accounts, &values));
+        let mut back = Accounts::default();
+        let _ = back.place(99, 99);
+        assert_eq!(Ok(duplicate), Duplicate::read(&bytes, &plan, &mut back));
+        assert_eq!(format!("{:?}", accounts.list()), format!("{:?}", back.list()));
+    }
+
+    /// Watermarks and seals come back whole, and what is left of them is refused.
+    #[test]
+    fn small_decisions_come_back() {
+        let mut bytes = Vec::new();
+        Watermark { watermark_ns: -5 }.write(&mut bytes);
+        assert_eq!(Watermark::BYTES, bytes.len());
+        assert_eq!(Ok(Watermark { watermark_ns: -5 }), Watermark::read(&bytes));
+        assert!(Watermark::read(&bytes[1..]).is_err());
+        bytes.clear();
+        let seal = Seal { through: 179_521_920, kept: b"kept" };
+        seal.write(&mut bytes);
+        assert_eq!(Ok(seal), Seal::read(&bytes));
+        assert!(Seal::read(&bytes[..7]).is_err());
+    }
+
+    /// A round of another number of views is refused.
+    #[test]
+    fn another_plans_round_is_refused() {
+        let mut bytes = Vec::new();
+        Retire { series: vec![vec![1]], values: None }.write(&mut bytes);
+        let expected = Err(Damaged("a round of ids of another configuration"));
+        assert_eq!(expected, Retire::read(&bytes, &rig::plan(false)));
+    }
+}

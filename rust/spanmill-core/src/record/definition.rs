@@ -132,3 +132,50 @@ impl<'a> Defined<'a> {
         Ok(defined)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig;
+    use super::*;
+
+    /// Definitions come back in their order, and take no more than was asked for.
+    #[test]
+    fn definitions_come_back() {
+        let plan = rig::plan(false);
+        let values = Values::new(100, 256, 1);
+        let id = values.intern(Dimension::Tenant, "größer".as_bytes());
+        let mut definitions = Definitions::default();
+        assert!(definitions.defined().is_empty());
+        definitions.value(id, Dimension::Tenant, "größer");
+        definitions.identity(Identity { grouping: 1, series: 9, serial: u64::MAX, tuple: &[id] });
+        let mut out = Writer::default();
+        definitions.defined().write(&mut out);
+        assert!(out.0.len() <= bytes_max(&[id], &values));
+        let defined = Defined::read(&mut Reader(&out.0), &plan).expect("what was written reads");
+        let mut told = Vec::new();
+        let noted = defined.values(|id, dimension, text| {
+            told.push(format!("{id} {dimension:?} {text}"));
+            Ok(())
+        });
+        assert_eq!(Ok(()), noted);
+        let noted = defined.identities(&plan, |identity| {
+            told.push(format!("{} {:?}", identity.series, identity.tuple));
+            Ok(())
+        });
+        assert_eq!(Ok(()), noted);
+        assert_eq!(vec![format!("{id} Tenant größer"), format!("9 [{id}]")], told);
+    }
+
+    /// An identity that no grouping of the plan can have is refused before anything is applied.
+    #[test]
+    fn another_plans_identity_is_refused() {
+        let plan = rig::plan(false);
+        for (grouping, tuple) in [(1, &[1, 2][..]), (4, &[]), (usize::MAX, &[])] {
+            let mut definitions = Definitions::default();
+            definitions.identity(Identity { grouping, series: 0, serial: 0, tuple });
+            let mut out = Writer::default();
+            definitions.defined().write(&mut out);
+            assert!(Defined::read(&mut Reader(&out.0), &plan).is_err(), "{grouping} {tuple:?}");
+        }
+    }
+}

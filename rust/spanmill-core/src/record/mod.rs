@@ -8,10 +8,14 @@ mod batch;
 mod column;
 mod decision;
 mod definition;
+#[cfg(test)]
+mod rig;
+mod trial;
 
 pub(crate) use batch::{Head, bytes_max, decode, encode};
 pub(crate) use decision::{Duplicate, Retire, Seal, Watermark};
 pub(crate) use definition::{Defined, Definitions, Identity};
+pub use trial::RecordTrial;
 
 /// Of everything in this module and in `pack`; raised whenever what is written changes, or how
 /// it is read. It goes into the head of every segment.

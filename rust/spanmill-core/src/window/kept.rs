@@ -14,7 +14,7 @@ pub enum Use {
     Objective,
 }
 
-const USES: usize = 2;
+pub(crate) const USES: usize = 2;
 
 /// In which order tiers give up buckets, oldest first within each.
 ///
@@ -37,11 +37,11 @@ const EXPORT_S: i64 = 300;
 /// Nor are the newest fine buckets: the next minute is built from them.
 const FINE_S: i64 = 60;
 
-fn down(second: i64, width_s: i64) -> i64 {
+pub(super) fn down(second: i64, width_s: i64) -> i64 {
     second.div_euclid(width_s) * width_s
 }
 
-fn up(second: i64, width_s: i64) -> i64 {
+pub(super) fn up(second: i64, width_s: i64) -> i64 {
     -down(-second, width_s)
 }
 
@@ -77,13 +77,34 @@ impl Kept {
     }
 
     /// Second before which everything is sealed.
-    fn through_s(&self) -> i64 {
+    pub(super) fn through_s(&self) -> i64 {
         self.through.map_or(i64::MIN, |through| through * BUCKET_S)
     }
 
     /// Start of the first bucket of `tier` that is held for this use, seconds.
     pub(super) fn first_s(&self, used: Use, tier: usize) -> i64 {
         self.first_s[used as usize][tier]
+    }
+
+    /// Whether the sealed bucket `number` of `tier` is held for this use.
+    pub(super) fn holds(&self, used: Use, tier: usize, number: i64) -> bool {
+        let width_s = TIERS[tier].width_s;
+        self.first_s(used, tier) <= number * width_s && (number + 1) * width_s <= self.through_s()
+    }
+
+    /// Whether some series may need a bucket of `tier` that is numbered below `to`.
+    pub(crate) fn needs(&self, tier: usize, to: i64) -> bool {
+        let firsts = [Use::Recent, Use::Objective].map(|used| self.first_s(used, tier));
+        firsts.iter().any(|first| *first < to * TIERS[tier].width_s)
+    }
+
+    /// Change where each tier of each use begins.
+    pub(super) fn each(&mut self, mut change: impl FnMut(Use, usize, &mut i64)) {
+        for used in [Use::Recent, Use::Objective] {
+            for (tier, first) in self.first_s[used as usize].iter_mut().enumerate() {
+                change(used, tier, first);
+            }
+        }
     }
 
     /// The numbers [from, to) of the buckets of `tier` that sealing through `through` completes.
@@ -95,7 +116,7 @@ impl Kept {
     }
 
     /// Like [`Kept::due`], whether or not there is memory for them.
-    pub(crate) fn whole(&self, used: Use, tier: usize, through: i64) -> (i64, i64) {
+    pub(super) fn whole(&self, used: Use, tier: usize, through: i64) -> (i64, i64) {
         let width_s = TIERS[tier].width_s;
         let to = (through * BUCKET_S).div_euclid(width_s);
         let held = self.first_s(used, tier).max(self.first_s(used, TIERS[tier].from));

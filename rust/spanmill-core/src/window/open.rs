@@ -99,8 +99,28 @@ impl OpenBucket {
 
     /// One measure's values, where they are still rows.
     pub(super) fn rows(&self, measures: usize, measure: usize) -> impl Iterator<Item = f64> {
-        let rows = self.rows[..self.filled as usize].chunks_exact(measures);
-        rows.map(move |row| row[measure]).filter(|value| !value.is_nan())
+        self.row_values(measures, measure).filter(|value| !value.is_nan())
+    }
+
+    /// One of rows and, where there are any, a digest for each measure.
+    pub(super) fn of(number: i32, rows: Box<[f64]>, digests: Option<Box<[OpenDigest]>>) -> Self {
+        let digests = digests.map(|digests| Box::new(Digests(digests)));
+        Self { number, filled: rows.len() as u32, rows, digests }
+    }
+
+    /// Values in rows, of all measures together.
+    pub(super) fn rows_filled(&self) -> usize {
+        self.filled as usize
+    }
+
+    /// One measure's place in each row, NaN where absent.
+    pub(super) fn row_values(&self, measures: usize, measure: usize) -> impl Iterator<Item = f64> {
+        self.rows[..self.filled as usize].chunks_exact(measures).map(move |row| row[measure])
+    }
+
+    /// One digest a measure, or none while all values are rows.
+    pub(super) fn digests(&self) -> &[OpenDigest] {
+        self.digests.as_ref().map_or(&[], |digests| &digests.0)
     }
 
     /// Whether all values are still rows.

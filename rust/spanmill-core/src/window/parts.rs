@@ -338,8 +338,8 @@ impl WindowStore {
             if shard.cut < cut {
                 shard.freeze(cut, number);
             }
-            let fallback = |shard: &mut Shard| shard.note();
-            noted.push(shard.noted.take().unwrap_or_else(|| fallback(&mut shard)));
+            let counted = shard.noted.take();
+            noted.push(counted.unwrap_or_else(|| shard.note()));
             live.extend(shard.frozen.iter().map(|frozen| frozen.cut));
         }
         let values = {
@@ -408,15 +408,18 @@ impl WindowStore {
         live.into_iter().collect()
     }
 
-    /// Put back what a file has of the cut `cut`, in shards; nothing is open yet.
-    pub(super) fn put_back(&self, cut: u64, shard: usize, parts: Vec<Part>) {
+    /// Put back what a file has of the cut `cut` in one shard; says whether it lacked it.
+    pub(super) fn put_back(&self, cut: u64, shard: usize, parts: Vec<Part>) -> bool {
         let mut held = OpenHeld::default();
         parts.iter().filter_map(|part| part.open.as_deref()).for_each(|open| held.add(open.held()));
         let mut shard = self.shards()[shard].lock();
-        if let Some(last) = parts.last() {
+        let lacks = shard.frozen.iter().all(|frozen| frozen.cut != cut);
+        if let Some(last) = parts.last().filter(|_| lacks) {
             shard.reach(slot_of(last.series));
             shard.frozen.push(Arc::new(Frozen::new(cut, parts, held)));
+            self.saved(cut);
         }
+        lacks
     }
 
     /// Put back what is counted, as it stood at the cut `cut`.
@@ -461,5 +464,188 @@ impl WindowStore {
             next = shard.lock().trim(from, through, &mut gone);
             gone = Gone::default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::{Burst, SERIES, Windows};
+    use super::super::{Held, WindowStore};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What happens to windows.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push(Burst),
+        /// A cut, with what comes after it before the checkpointer does; whether the file gets written.
+        Cut(Vec<Burst>, bool),
+        /// So many buckets more.
+        Seal(i64),
+    }
+
+    /// Bursts from a few buckets behind the watermark to many ahead.
+    fn burst() -> impl Strategy<Value = Burst> {
+        let events = prop_oneof![1usize..4, 150usize..300, 1_500usize..2_500];
+        let size = prop_oneof![Just(1.0), Just(1e-6), Just(1e9)];
+        (0..SERIES.len(), -2i64..9, events, size).prop_map(|(series, bucket, events, size)| Burst {
+            series,
+            bucket,
+            events,
+            size,
+        })
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => burst().prop_map(Step::Push),
+            3 => (prop::collection::vec(burst(), 0..3), any::<bool>())
+                .prop_map(|(after, saved)| Step::Cut(after, saved)),
+            1 => (1i64..4).prop_map(Step::Seal),
+        ]
+    }
+
+    fn totals_of(windows: &Windows) -> (Vec<u64>, Vec<u64>) {
+        let events = SERIES.iter().map(|series| windows.store.events(*series)).collect();
+        (events, (0..2).map(|measure| windows.store.values(measure)).collect())
+    }
+
+    fn told(totals: &Totals) -> (Vec<u64>, Vec<u64>) {
+        let of = |series: &u32| totals.events.get(*series as usize).copied().unwrap_or(0);
+        (SERIES.iter().map(of).collect(), totals.values.clone())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        /// However often and whenever what is open is set aside, the same bits are sealed, every
+        /// event is found once, each cut tells what was counted before it, and nothing is left over.
+        #[test]
+        fn cuts_leave_no_trace(steps in prop::collection::vec(step(), 1..40)) {
+            let (mut cut, mut whole) = (Windows::new(), Windows::new());
+            let mut at = 2;
+            for step in steps.into_iter().chain([Step::Seal(50)]) {
+                match step {
+                    Step::Push(burst) => {
+                        let burst = Burst { bucket: at + burst.bucket, ..burst };
+                        prop_assert_eq!(whole.push(burst), cut.push(burst));
+                    }
+                    Step::Cut(after, saved) => {
+                        let wanted = totals_of(&whole);
+                        cut.cut += 1;
+                        for burst in after {
+                            let burst = Burst { bucket: at + burst.bucket, ..burst };
+                            prop_assert_eq!(whole.push(burst), cut.push(burst));
+                        }
+                        let edge = cut.store.freeze_all(cut.cut);
+                        prop_assert_eq!(wanted, told(&edge.totals));
+                        prop_assert!(edge.needs.len() <= GENERATIONS_MAX);
+                        if saved {
+                            cut.store.saved(cut.cut);
+                        }
+                    }
+                    Step::Seal(more) => {
+                        at += more;
+                        prop_assert_eq!(whole.seal(at), cut.seal(at));
+                    }
+                }
+                prop_assert_eq!(totals_of(&whole), totals_of(&cut));
+                for series in 0..SERIES.len() {
+                    prop_assert_eq!(whole.count(series), cut.count(series));
+                    prop_assert_eq!(whole.answer(series, (0, 200)).1, cut.answer(series, (0, 200)).1);
+                }
+            }
+            prop_assert_eq!(Vec::<u64>::new(), cut.store.live_generations());
+            prop_assert_eq!(Held::default(), cut.store.footprint().open);
+        }
+    }
+
+    fn one(series: usize, bucket: i64, events: usize) -> Burst {
+        Burst { series, bucket, events, size: 1.0 }
+    }
+
+    fn parts_of(edge: &Edge) -> usize {
+        edge.parts.iter().map(|frozen| frozen.parts.len()).sum()
+    }
+
+    /// A cut gives what came since the last one, and names the earlier files that still matter.
+    #[test]
+    fn each_part_is_given_once() {
+        let mut windows = Windows::new();
+        let _ = windows.push(one(0, 5, 3));
+        let _ = windows.push(one(3, 1, 3));
+        assert_eq!(2, parts_of(&windows.freeze()));
+        windows.store.saved(1);
+        let _ = windows.push(one(1, 5, 3));
+        let edge = windows.freeze();
+        assert_eq!((1, vec![1, 2]), (parts_of(&edge), edge.needs));
+        windows.store.saved(2);
+        let _ = windows.seal(6);
+        assert_eq!(vec![3], windows.freeze().needs);
+    }
+
+    /// What never reached a file is given again with the next cut, as one.
+    #[test]
+    fn what_was_not_saved_is_given_again() {
+        let mut windows = Windows::new();
+        let _ = windows.push(one(0, 5, 3));
+        let _ = windows.freeze();
+        let _ = windows.push(one(1, 5, 3));
+        let edge = windows.freeze();
+        assert_eq!((2, vec![2]), (parts_of(&edge), edge.needs));
+        assert_eq!(vec![2], windows.store.live_generations());
+    }
+
+    /// However many cuts come while event time stands still, few generations live, with every event.
+    #[test]
+    fn generations_are_bounded() {
+        let mut windows = Windows::new();
+        for cut in 1..=100 {
+            let _ = windows.push(one(0, 5, 30));
+            let edge = windows.freeze();
+            assert!(edge.needs.len() <= GENERATIONS_MAX, "{:?}", edge.needs);
+            windows.store.saved(cut);
+        }
+        assert_eq!(3_000, windows.count(0));
+        let held = windows.store.footprint().open;
+        assert!(held.buckets <= GENERATIONS_MAX && held.bytes < 200_000, "{held:?}");
+        assert_eq!(1, windows.seal(6).len());
+        assert_eq!(Held::default(), windows.store.footprint().open);
+    }
+
+    /// A series of which something is set aside is not silent, and is once that is sealed and gone.
+    #[test]
+    fn frozen_series_are_not_silent() {
+        let mut windows = Windows::new();
+        let _ = windows.push(one(0, 5, 3));
+        let _ = windows.freeze();
+        windows.store.list_silent(SERIES.into_iter().take(1));
+        assert_eq!((vec![], None), (windows.store.silent(), windows.store.forget(SERIES[0])));
+        let _ = windows.seal(9_000);
+        let _ = windows.seal(18_000);
+        assert_eq!((vec![SERIES[0]], Some(3)), (windows.store.silent(), windows.store.forget(3)));
+    }
+
+    /// What the checkpointer still holds keeps its content while it is sealed and let go of here.
+    #[test]
+    fn a_shared_generation_stays_whole() {
+        let mut windows = Windows::new();
+        for bucket in 0..4 {
+            let _ = windows.push(one(0, bucket, 3));
+        }
+        let edge = windows.freeze();
+        let _ = windows.seal(2);
+        let _ = windows.seal(4);
+        assert_eq!(4, edge.parts[0].parts[0].buckets(i64::MIN).count());
+        assert_eq!(12, windows.count(0));
+        assert_eq!(Vec::<u64>::new(), windows.store.live_generations());
+    }
+
+    /// Windows can be shared between threads that apply, seal and cut.
+    #[test]
+    fn stores_are_shared() {
+        fn shared<T: Send + Sync>() {}
+        shared::<WindowStore>();
+        shared::<Edge>();
     }
 }

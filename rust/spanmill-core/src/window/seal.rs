@@ -209,23 +209,11 @@ impl Pass<'_> {
     }
 
     /// Build the buckets of `tier` that are complete.
-<<<<<<< HEAD
-    fn build(&self, shard: &Mutex<Shard>, tier: usize, slots: Range<usize>) {
-        // Slot, what it is used for, number, part.
-        let mut parts: Vec<(usize, Use, i64, Sealed)> = Vec::new();
-        let mut mine = Vec::new();
-        let locked = shard.lock();
-        for slot in slots {
-            let Some(rings) = &locked.series[slot].rings else { continue };
-            let Some(used) = rings.used.filter(|_| rings.builds(tier)) else { continue };
-            rings.parts(tier, self.kept.due(used, tier, self.through), &mut mine);
-            parts.extend(mine.drain(..).map(|(number, part)| (slot, used, number, part)));
-=======
     fn build(
         &self,
         number: usize,
         tier: usize,
-        slots: std::ops::Range<usize>,
+        slots: Range<usize>,
         leaves: Option<&mut Vec<Leaf>>,
     ) {
         let shard = &self.store.shards()[number];
@@ -240,7 +228,6 @@ impl Pass<'_> {
                 let (from, to) = self.due(*used, tier, false);
                 (from..to).contains(&bucket.number())
             });
->>>>>>> h-seg
         }
         self.hold(tier, built.iter().map(|(_, used, bucket)| (*used, bucket)));
         let mut locked = shard.lock();
@@ -256,7 +243,7 @@ impl Pass<'_> {
         &self,
         shard: &Mutex<Shard>,
         tier: usize,
-        slots: std::ops::Range<usize>,
+        slots: Range<usize>,
         for_disk: bool,
     ) -> Vec<(usize, Use, Sealed)> {
         // Slot, what it is used for, number, part.
@@ -339,7 +326,7 @@ mod tests {
         fn merged(&self, (start, end): (i64, i64)) -> (Digest, u64) {
             let steps = Steps { start: START_S + start, step: end - start, count: 1 };
             let (mut gathered, mut late) = (Gathered::new(0, self.store.measures()), 0);
-            self.store.visit(&steps, &[3], |_, _, piece| match piece {
+            self.store.visit(&steps, &[3], &[], |_, _, piece| match piece {
                 Piece::Events(slice) => gathered.take(slice),
                 Piece::Late(events) => late += events,
             });

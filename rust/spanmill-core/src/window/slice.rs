@@ -8,6 +8,7 @@ use super::sealed::Sealed;
 use crate::digest::{Digest, Merger, Transform};
 
 /// A piece of a window's answer, as it is met under its shard's lock.
+#[derive(Clone, Copy)]
 pub(crate) enum Slice<'a> {
     /// Shared with the ring.
     Sealed(&'a Sealed),

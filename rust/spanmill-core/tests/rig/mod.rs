@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use serde_json::{Value as Json, json};
-use spanmill_core::Engine;
+use spanmill_core::{Engine, Sender};
 use spanmill_core::clock::ManualClock;
 use spanmill_core::config::Config;
 use spanmill_core::error::Error;
@@ -87,9 +87,15 @@ impl Rig {
         Ok(Self { engine, clock, folder, config })
     }
 
+    /// Stop, and start again on what is in the folder.
+    pub fn restart(&mut self) {
+        self.engine.close();
+        self.engine = Engine::open(&self.config, self.clock.clone()).expect("recovers");
+    }
+
     /// Ingest spans of one tenant; all of them must be taken.
     pub fn send(&self, tenant: &str, spans: &[Span<'_>]) {
-        let answer = self.engine.ingest_traces(&request(tenant, spans)).expect("valid OTLP");
+        let answer = self.engine.ingest_traces(&request(tenant, spans), Sender::default()).expect("valid OTLP");
         assert!(answer.is_empty(), "refused some of the spans");
     }
 }
