@@ -22,7 +22,6 @@ use self::generation::{Content, Generation, Named};
 use self::index::{GENERATIONS, Index, OFFSETS, Place};
 use self::producers::{Numbered, Producer, Producers};
 use crate::clock::SECOND_NS;
-use crate::config;
 use crate::journal::Lsn;
 
 const MINUTE_NS: i64 = 60 * SECOND_NS;
@@ -39,16 +38,6 @@ pub(crate) struct Limits {
     pub producers: usize,
     /// How long a request is remembered, seconds; up to a minute longer.
     pub horizon_s: f64,
-}
-
-impl From<&config::Limits> for Limits {
-    fn from(limits: &config::Limits) -> Self {
-        Self {
-            entries: limits.dedupe_entries,
-            producers: limits.producers,
-            horizon_s: limits.dedupe_horizon_s,
-        }
-    }
 }
 
 /// What a request is.
