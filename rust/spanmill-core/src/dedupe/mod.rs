@@ -234,6 +234,7 @@ impl Dedupe {
 
     /// Lead to every entry that is held.
     fn index_all(&mut self) {
+        self.index.reserve(self.closed_entries);
         for generation in &self.closed {
             let place = |named, offset| Place { generation: generation.number, named, offset };
             for (offset, entry) in generation.contents.iter().enumerate() {
@@ -267,7 +268,7 @@ impl Dedupe {
         if self.open.is_empty() {
             return;
         }
-        let next = Generation::new(self.open.number + 1, self.open.minute);
+        let next = self.open.successor();
         let mut closed = std::mem::replace(&mut self.open, next);
         closed.close();
         self.closed_entries += closed.entries();
