@@ -72,6 +72,7 @@ fn apply(state: &State, batch: &mut Batch, verdict: &Verdict<'_>) {
                 wide: &batch.wide,
                 horizon_ns: verdict.horizon_ns,
                 sealed: verdict.sealed,
+                cut: 0,
             });
         }
     }
