@@ -395,7 +395,7 @@ impl WindowStore {
         self.shards().iter().filter_map(|shard| of_cut(&shard.lock())).collect()
     }
 
-    /// The file of `cut` is durable: what is in it need not be written again.
+    /// The checkpoint of `cut` is published: what is in its file need not be written again.
     pub(crate) fn saved(&self, cut: u64) {
         let _ = self.saved.lock().insert(cut);
     }
