@@ -7,6 +7,7 @@
 mod archive;
 mod batch;
 mod budget;
+mod checkpoint;
 pub mod clock;
 mod codec;
 mod companion;
