@@ -39,7 +39,7 @@ RUST_LAYERS: Final = {
     6: {"columns", "record"},
     7: {"state"},
     8: {"checkpoint", "threads", "ingest", "query", "retirement", "rollup"},
-    9: {"recover"},
+    9: {"doctor", "recover"},
     10: {"lib"},
 }
 """Modules of spanmill-core; one uses modules of a lower layer only."""
