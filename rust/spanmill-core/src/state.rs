@@ -180,6 +180,11 @@ impl State {
         self.kept.read().clone()
     }
 
+    /// Count on what a checkpoint says was held.
+    pub(crate) fn keep(&self, kept: Kept) {
+        *self.kept.write() = kept;
+    }
+
     /// Hand every sealed bucket to `sink` from now on.
     pub(crate) fn hand_to(&self, sink: Box<dyn SealSink>) {
         self.sealer.lock().sink = Some(sink);

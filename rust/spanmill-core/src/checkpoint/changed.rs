@@ -58,8 +58,9 @@ fn follow(
             "{what} {name:?} has other {}: it is another {what}, and begins empty",
             known(changed.iter().copied())
         )),
-        None => dropped
-            .push(format!("{what} {name:?} is no longer configured: what it held is let go")),
+        None => {
+            dropped.push(format!("{what} {name:?} is no longer configured: what it held is let go"))
+        }
     }
     None
 }

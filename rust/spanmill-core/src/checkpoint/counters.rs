@@ -82,7 +82,7 @@ pub(super) fn save(
     let mut out = Writer::default();
     let mut chunks = 0;
     for (number, objective) in objectives.iter().enumerate() {
-        chunks += objective.save(number, (from, cut), &mut out, &mut |out| match &mut writer {
+        chunks += objective.save(number, from, &mut out, &mut |out| match &mut writer {
             _ if out.0.is_empty() => Ok(()),
             Some(writer) => BlockWriter::spill(writer, out),
             none => none.insert(BlockWriter::create(disk, &path, KIND)?).spill(out),

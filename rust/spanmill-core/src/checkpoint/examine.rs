@@ -47,7 +47,8 @@ impl Examined {
 
     /// Whether there are checkpoints and none reads.
     pub(crate) fn is_lost(&self) -> bool {
-        !self.checkpoints.is_empty() && self.after() == Lsn(0)
+        let is_damaged = |checkpoint: &ExaminedCheckpoint| checkpoint.damage.is_some();
+        !self.checkpoints.is_empty() && self.checkpoints.iter().all(is_damaged)
     }
 }
 

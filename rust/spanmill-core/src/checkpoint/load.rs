@@ -3,19 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::FOLDER;
 use super::changed::Mapping;
 use super::counters;
 use super::manifest::{Manifest, Section};
 use super::names;
-use super::write::{Checkpointer, Kept, Last, Progress, Weakened};
-use super::FOLDER;
+use super::write::{Checkpointer, Kept, Last, Progress};
+use crate::archive;
 use crate::codec::{Damaged, Read};
 use crate::config::{Config, Limits};
 use crate::dedupe::Dedupe;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::file::{self, BlockReader};
-use crate::journal::Lsn;
+use crate::journal::{Lsn, Weakened};
 use crate::ledger::Books;
 use crate::overflow::Overflow;
 use crate::state::State;
@@ -91,7 +92,7 @@ pub(super) fn read_whole(disk: &dyn Disk, data_dir: &Path, name: &str) -> Result
     let manifest = Manifest::read(disk, &data_dir.join(name))?;
     for file in manifest.files() {
         let path = data_dir.join(&file.name);
-        let is_sealed = file.name.starts_with("sealed/");
+        let is_sealed = Path::new(&file.name).starts_with(archive::FOLDER);
         // Sealed buckets may be many gigabytes, and no older checkpoint has others.
         let bytes = match is_sealed {
             true => names::length(disk, data_dir, &file.name)?,
@@ -127,10 +128,7 @@ impl Loaded {
 
     fn mapping(&self, current: &Config) -> Result<Mapping> {
         let stored = self.manifest.config().map_err(|damage| self.explain(damage))?;
-        Ok(Mapping::new(
-            (&stored.views, &stored.objectives),
-            (&current.views, &current.objectives),
-        ))
+        Ok(Mapping::new((&stored.views, &stored.objectives), (&current.views, &current.objectives)))
     }
 
     fn explain(&self, damage: Damaged) -> Error {
@@ -195,7 +193,8 @@ impl Loaded {
     }
 
     fn restore_sequence(&self, state: &State) -> Result<()> {
-        let names: Vec<String> = self.manifest.dedupe.iter().map(|file| file.name.clone()).collect();
+        let names: Vec<String> =
+            self.manifest.dedupe.iter().map(|file| file.name.clone()).collect();
         let limits = (&state.limits).into();
         let loaded = Dedupe::load(limits, &*self.disk, &self.data_dir, &names)?;
         state.sequence.restore(self.manifest.time, |dedupe, _| {
@@ -208,7 +207,7 @@ impl Loaded {
         let ids = state.values.ids();
         let manifest = &self.manifest;
         state.ledger.restore(Books::load(&mut manifest.section(Section::Ledger, 0)?, ids)?);
-        state.keep(&window::Kept::load(&mut manifest.section(Section::Kept, 0)?)?);
+        state.keep(window::Kept::load(&mut manifest.section(Section::Kept, 0)?)?);
         for (stored, place) in mapping.views.iter().enumerate() {
             if let Some(place) = place {
                 self.restore_view(state, stored, &state.plan.views[*place])?;
@@ -254,7 +253,8 @@ impl Loaded {
             let grouped = &state.plan.objectives[place];
             (&grouped.objective, series(&grouped.grouping) as usize)
         };
-        let objectives: Vec<_> = mapping.objectives.iter().map(|place| place.map(grouped)).collect();
+        let objectives: Vec<_> =
+            mapping.objectives.iter().map(|place| place.map(grouped)).collect();
         counters::load((&*self.disk, &self.data_dir), &self.manifest.counters, &objectives)?;
         let all = state.plan.objectives.iter();
         all.for_each(|grouped| grouped.objective.restore(self.manifest.lsn.0));

@@ -148,9 +148,8 @@ impl Manifest {
         let edges = (0..reader.count(3)?)
             .map(|_| Ok(EdgeFile { file: FileRef::read(&mut reader)?, cut: reader.varint()? }))
             .collect::<Read<_>>()?;
-        let counters = (0..reader.count(5)?)
-            .map(|_| CounterFile::read(&mut reader))
-            .collect::<Read<_>>()?;
+        let counters =
+            (0..reader.count(5)?).map(|_| CounterFile::read(&mut reader)).collect::<Read<_>>()?;
         let mut files = || -> Read<Vec<FileRef>> {
             (0..reader.count(2)?).map(|_| FileRef::read(&mut reader)).collect()
         };

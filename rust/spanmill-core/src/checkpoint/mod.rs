@@ -15,6 +15,8 @@ mod examine;
 mod load;
 mod manifest;
 mod names;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::io;
@@ -22,11 +24,10 @@ use std::path::Path;
 
 use crate::error::Error;
 
-
 pub(crate) use examine::{Examined, examine};
 pub(crate) use load::{Loaded, Restored, load};
 pub(crate) use names::FileRef;
-pub(crate) use write::{Checkpointer, Parts, Progress, Report, Sealed, Weakened};
+pub(crate) use write::{Checkpointer, Parts, Progress, Report, Sealed};
 
 /// Folder of manifests, in the data folder.
 pub(crate) const FOLDER: &str = "checkpoint";

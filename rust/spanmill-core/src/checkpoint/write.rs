@@ -10,6 +10,7 @@ use super::counters::{self, CounterFile};
 use super::manifest::{EdgeFile, Manifest, Section};
 use super::names::{self, FileRef};
 use super::{FOLDER, failed};
+use crate::archive;
 use crate::budget::Objective;
 use crate::clock::SECOND_NS;
 use crate::codec::Writer;
@@ -18,7 +19,7 @@ use crate::dedupe;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::file::BlockWriter;
-use crate::journal::Lsn;
+use crate::journal::{Lsn, Weakened};
 use crate::ledger::Books;
 use crate::sequence::Cut;
 use crate::state::State;
@@ -28,9 +29,6 @@ use crate::window::{EDGE, Edge, TIERS, save_edge};
 /// Folder of edge files, in the data folder.
 pub(super) const EDGES: &str = "edge";
 
-/// Folder of sealed buckets, in the data folder; one for each tier in it.
-pub(super) const SEALED: &str = "sealed";
-
 /// Checkpoints kept: the older one is for a newest that does not read.
 const KEPT: usize = 2;
 
@@ -39,14 +37,6 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 /// … or after so long, unless the journal is much shorter than a checkpoint.
 const EVERY_NS: i64 = 30 * SECOND_NS;
 const SHORTER: u64 = 4;
-
-/// Promises to break on purpose, so that the simulator can show that it sees each.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Weakened {
-    /// Let go of what only older checkpoints need before the new one is durable.
-    pub unlink_first: bool,
-}
 
 /// What the archive has of its own in a checkpoint.
 #[derive(Debug, Clone, Default)]
@@ -140,11 +130,7 @@ impl Checkpointer {
     /// # Errors
     ///
     /// [`crate::error::Error::Folder`], here as in the other functions.
-    pub(crate) fn new(
-        disk: Arc<dyn Disk>,
-        data_dir: &Path,
-        weakened: Weakened,
-    ) -> Result<Self> {
+    pub(crate) fn new(disk: Arc<dyn Disk>, data_dir: &Path, weakened: Weakened) -> Result<Self> {
         Self::after((disk, data_dir), weakened, Last::default())
     }
 
@@ -175,12 +161,7 @@ impl Checkpointer {
     /// Make one. Events go on: no lock is held for longer than some of a shard takes.
     ///
     /// On an error the earlier ones stay, and the next has all that this one lacks.
-    pub(crate) fn write(
-        &self,
-        state: &State,
-        parts: &Parts<'_>,
-        now: Progress,
-    ) -> Result<Report> {
+    pub(crate) fn write(&self, state: &State, parts: &Parts<'_>, now: Progress) -> Result<Report> {
         let mut last = self.last.lock();
         let begun_ns = state.clock.steady_ns();
         let (cut, books) = state.sequence.cut(|| state.ledger.books());
@@ -232,14 +213,13 @@ impl Checkpointer {
         }
         let needed: BTreeSet<u64> = frozen.iter().flat_map(|edge| edge.needs.clone()).collect();
         edges.retain(|cut, _| needed.contains(cut));
-        let counters = counters::save(
-            (&*self.disk, &self.data_dir),
-            &objectives(state),
-            lsn,
-            &last.counters,
-        )?;
+        let counters =
+            counters::save((&*self.disk, &self.data_dir), &objectives(state), lsn, &last.counters)?;
         bytes += counters.last().filter(|file| file.to == lsn.0).map_or(0, |file| file.file.bytes);
-        let dedupe = cut.dedupe.save(&*self.disk, &self.data_dir, lsn)?;
+        let dedupe = match self.weakened.forget_dedupe {
+            true => Vec::new(),
+            false => cut.dedupe.save(&*self.disk, &self.data_dir, lsn)?,
+        };
         let dedupe: Vec<FileRef> = dedupe
             .iter()
             .map(|name| FileRef::of(&*self.disk, &self.data_dir, name))
@@ -249,7 +229,10 @@ impl Checkpointer {
             lsn,
             config: parts.config.to_json()?,
             time: cut.time,
-            edges: edges.iter().map(|(cut, file)| EdgeFile { file: file.clone(), cut: *cut }).collect(),
+            edges: edges
+                .iter()
+                .map(|(cut, file)| EdgeFile { file: file.clone(), cut: *cut })
+                .collect(),
             counters,
             dedupe,
             sealed: parts.sealed.files.clone(),
@@ -311,7 +294,7 @@ impl Checkpointer {
 
 /// Every folder with files that checkpoints need, and that of checkpoints.
 pub(super) fn folders() -> Vec<String> {
-    let sealed = TIERS.iter().map(|tier| format!("{SEALED}/{}", tier.name));
+    let sealed = TIERS.iter().map(|tier| format!("{}/{}", archive::FOLDER, tier.name));
     let folders = [FOLDER, EDGES, counters::FOLDER, dedupe::FOLDER].map(str::to_owned);
     folders.into_iter().chain(sealed).collect()
 }

@@ -16,7 +16,7 @@ mod read;
 mod segment;
 mod stats;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod waiting;
 
 use std::fmt;
@@ -82,6 +82,10 @@ pub struct Weakened {
     pub skip_sync: bool,
     /// Believe every frame that could be one.
     pub skip_crc: bool,
+    /// Leave what was seen before out of checkpoints.
+    pub forget_dedupe: bool,
+    /// Let go of what older checkpoints need before a new one is durable.
+    pub unlink_first: bool,
 }
 
 /// How the journal is kept.

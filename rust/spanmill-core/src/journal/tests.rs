@@ -1,6 +1,6 @@
 //! What the journal promises, on a disk that forgets and fails.
 
-mod memory;
+pub(crate) mod memory;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

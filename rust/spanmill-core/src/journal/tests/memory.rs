@@ -55,7 +55,7 @@ impl State {
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct MemoryDisk(Arc<Mutex<State>>);
+pub(crate) struct MemoryDisk(Arc<Mutex<State>>);
 
 fn put(bytes: &mut Vec<u8>, at: u64, new: &[u8]) {
     let (start, end) = (at as usize, at as usize + new.len());
@@ -64,7 +64,7 @@ fn put(bytes: &mut Vec<u8>, at: u64, new: &[u8]) {
 }
 
 impl MemoryDisk {
-    pub(super) fn set_space(&self, space: Option<usize>) {
+    pub(crate) fn set_space(&self, space: Option<usize>) {
         self.0.lock().space = space;
     }
 
@@ -82,7 +82,7 @@ impl MemoryDisk {
     }
 
     /// Change a byte where it is, durably, as rot does.
-    pub(super) fn change(&self, path: &Path, at: usize, change: impl Fn(u8) -> u8) {
+    pub(crate) fn change(&self, path: &Path, at: usize, change: impl Fn(u8) -> u8) {
         let mut state = self.0.lock();
         let inode = state.inode(path).expect("is there");
         let inode = &mut state.inodes[inode];
@@ -90,13 +90,24 @@ impl MemoryDisk {
         inode.durable[at] = inode.bytes[at];
     }
 
-    pub(super) fn bytes(&self, path: &Path) -> Vec<u8> {
+    /// Every file, in order.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let state = self.0.lock();
+        state.names.keys().map(|path| path.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Bytes that files have together.
+    pub(crate) fn used(&self) -> usize {
+        self.0.lock().used()
+    }
+
+    pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
         let state = self.0.lock();
         state.inodes[state.inode(path).expect("is there")].bytes.clone()
     }
 
     /// The same disk, apart from this one.
-    pub(super) fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let state = self.0.lock();
         Self(Arc::new(Mutex::new(State {
             inodes: state.inodes.clone(),
@@ -108,7 +119,7 @@ impl MemoryDisk {
 
     /// What is there after a power cut: `survives` is asked of each sector, and of all
     /// names at once, that were not synced.
-    pub(super) fn crash(&self, survives: &mut dyn FnMut() -> bool) -> Self {
+    pub(crate) fn crash(&self, survives: &mut dyn FnMut() -> bool) -> Self {
         let state = self.0.lock();
         let names = if survives() { &state.names } else { &state.durable_names }.clone();
         let inodes = state.inodes.iter().map(|inode| {
