@@ -71,9 +71,7 @@ pub fn repair_folder(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<u8>> {
     let _held = Folder::take(disk, data_dir)?;
     let before = look(disk, data_dir)?;
     let repaired = match before.verdict {
-        Verdict::Damaged => {
-            journal::repair(disk, &data_dir.join(journal::FOLDER), before.after)?
-        }
+        Verdict::Damaged => journal::repair(disk, &data_dir.join(journal::FOLDER), before.after)?,
         Verdict::Whole | Verdict::Lost => Repaired::default(),
     };
     Ok(json(&Repair { repaired, examined: look(disk, data_dir)? }))

@@ -54,9 +54,9 @@ use serde_json::json;
 
 use crate::clock::Clock;
 use crate::config::Config;
+pub use crate::doctor::{examine_folder, repair_folder};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
-pub use crate::doctor::{examine_folder, repair_folder};
 pub use crate::ingest::{Receipt, Sender};
 use crate::journal::Journal;
 pub use crate::journal::{Lsn, Weakened};

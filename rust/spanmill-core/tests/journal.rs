@@ -16,12 +16,8 @@ const NOW_S: i64 = 1_795_219_200;
 fn stopped() -> Rig {
     let rig = Rig::configured(NOW_S, |config| config["durability"] = json!("sync"));
     for batch in 0..3 {
-        let span = Span {
-            end_ns: NOW_S * SECOND_NS - batch,
-            model: "m",
-            ttft_s: 0.5,
-            output_tokens: 10,
-        };
+        let span =
+            Span { end_ns: NOW_S * SECOND_NS - batch, model: "m", ttft_s: 0.5, output_tokens: 10 };
         rig.send("acme", &[span; 10]);
     }
     rig.engine.close();
