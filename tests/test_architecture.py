@@ -39,7 +39,7 @@ RUST_LAYERS: Final = {
     6: {"columns", "record"},
     7: {"state"},
     8: {"checkpoint", "ingest", "query", "retirement", "rollup"},
-    9: {"recover", "upkeep"},
+    9: {"doctor", "recover", "upkeep"},
     10: {"threads"},
     11: {"lib"},
 }

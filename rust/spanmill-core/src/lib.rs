@@ -16,6 +16,7 @@ mod convention;
 mod dedupe;
 pub mod digest;
 pub mod disk;
+mod doctor;
 pub mod error;
 mod file;
 mod folder;
@@ -54,6 +55,7 @@ use serde_json::json;
 
 use crate::clock::Clock;
 use crate::config::Config;
+pub use crate::doctor::{examine_folder, repair_folder};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 pub use crate::ingest::{Receipt, Sender};
