@@ -32,23 +32,24 @@ pub(crate) struct Edge {
     pub cut: u64,
     pub(super) open: Vec<Entry>,
     pub(super) sealed: Vec<Entry>,
-    /// Cuts whose files hold something that is still held, this one's included.
-    pub needs: Vec<u64>,
     pub totals: Totals,
 }
 
-/// What companions count beside their buckets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What companions count beside their buckets, and where these lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub late: u64,
     pub skipped: u64,
     pub shed: u64,
     pub kept_from_s: i64,
+    /// Cuts whose files hold something that is still held, in order; that of the totals
+    /// themselves is the last. Another view may need others of the same files.
+    pub needs: Vec<u64>,
 }
 
 impl Default for Totals {
     fn default() -> Self {
-        Self { late: 0, skipped: 0, shed: 0, kept_from_s: i64::MIN }
+        Self { late: 0, skipped: 0, shed: 0, kept_from_s: i64::MIN, needs: Vec::new() }
     }
 }
 
@@ -59,6 +60,8 @@ impl Totals {
         out.varint(self.skipped);
         out.varint(self.shed);
         out.i64(self.kept_from_s);
+        out.varint(self.needs.len() as u64);
+        self.needs.iter().for_each(|cut| out.varint(*cut));
     }
 
     /// Read what [`save`](Self::save) wrote.
@@ -68,6 +71,7 @@ impl Totals {
             skipped: reader.varint()?,
             shed: reader.varint()?,
             kept_from_s: reader.i64()?,
+            needs: (0..reader.count(1)?).map(|_| reader.varint()).collect::<Read<_>>()?,
         })
     }
 }
@@ -78,8 +82,6 @@ pub(crate) struct Target<'a> {
     pub companions: &'a Companions,
     /// Series known: ids are below this.
     pub series: u32,
-    /// The file is that of the checkpoint itself: what is open in it is open still.
-    pub is_newest: bool,
 }
 
 /// Append one view's companions. No lock is held.
@@ -108,6 +110,8 @@ fn write_entry(entry: &Entry, out: &mut Writer) {
 }
 
 /// Read the file of the cut `cut`; `target` says where a view's buckets go, if anywhere.
+///
+/// Companions take buckets of those cuts alone that their totals name: they are put back first.
 pub(crate) fn load<'a>(
     reader: &mut BlockReader,
     cut: u64,
@@ -133,8 +137,7 @@ fn take<'a>(
     let Some(target) = target(view) else { return Ok(()) };
     let entry = read_entry(&mut content, target)?;
     content.end()?;
-    let counts = target.is_newest || entry.held.place != Place::Open;
-    if counts && !target.companions.put_back(cut, entry) {
+    if !target.companions.put_back(cut, entry) {
         return Err(Damaged("has a bucket twice"));
     }
     Ok(())
@@ -240,22 +243,19 @@ mod tests {
 
         /// As a restart finds it: from the files that a checkpoint names.
         fn restarted(&self, folder: &std::path::Path, edge: &Edge) -> Self {
-            let loaded = Self { cut: self.cut, sealed: self.sealed, ..Self::new() };
-            for cut in &edge.needs {
-                let path = folder.join(cut.to_string());
-                let mut reader = BlockReader::open(&RealDisk, &path, COMPANIONS).expect("there");
-                let target = Target {
-                    companions: &loaded.companions,
-                    series: SERIES_END,
-                    is_newest: *cut == edge.cut,
-                };
-                load(&mut reader, *cut, |view| (view == 0).then_some(target)).expect("reads");
-            }
             let mut totals = Writer::default();
             edge.totals.save(&mut totals);
             let totals = Totals::load(&mut Reader(&totals.0)).expect("reads");
             assert_eq!(edge.totals, totals);
+            let loaded = Self { cut: self.cut, sealed: self.sealed, ..Self::new() };
             loaded.companions.set_totals(edge.cut, self.sealed, &totals);
+            // Another view may need more of the files than this one.
+            for cut in 1..=edge.cut {
+                let path = folder.join(cut.to_string());
+                let mut reader = BlockReader::open(&RealDisk, &path, COMPANIONS).expect("there");
+                let target = Target { companions: &loaded.companions, series: SERIES_END };
+                load(&mut reader, cut, |view| (view == 0).then_some(target)).expect("reads");
+            }
             loaded
         }
     }
@@ -339,7 +339,7 @@ mod tests {
         #[test]
         fn any_bytes_are_safe(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let rig = Rig::new();
-            let target = Target { companions: &rig.companions, series: SERIES_END, is_newest: true };
+            let target = Target { companions: &rig.companions, series: SERIES_END };
             let _ = read_entry(&mut Reader(&bytes), target);
             let _ = Totals::load(&mut Reader(&bytes));
         }
@@ -358,7 +358,7 @@ mod tests {
             }
             last = stored.checkpoint(&folder);
             stored.companions.saved(last.cut);
-            assert!(last.needs.len() <= 50, "{} files", last.needs.len());
+            assert!(last.totals.needs.len() <= 50, "{} files", last.totals.needs.len());
         }
         assert_eq!(whole.answers(), stored.restarted(&folder, &last).answers());
         std::fs::remove_dir_all(folder).expect("ours");

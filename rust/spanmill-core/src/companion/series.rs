@@ -92,6 +92,18 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Whether it is still held where minutes before `through` are sealed, and time before
+    /// `kept_from_s`, seconds, was let go.
+    pub(super) fn is_kept(&self, through: i64, kept_from_s: i64) -> bool {
+        let (minute, five) = oldest(through);
+        let is_young = match self.place {
+            Place::Open => return true,
+            Place::Minute => self.number >= minute,
+            Place::Five => self.number >= five,
+        };
+        is_young && self.start_s() >= kept_from_s
+    }
+
     /// Where it starts, seconds.
     pub(super) fn start_s(&self) -> i64 {
         match self.place {
@@ -201,14 +213,9 @@ impl SeriesCompanions {
             fresh(Held { place: Place::Five, number: *number, bucket: Arc::clone(bucket) });
         }
         self.fives.extend(built);
-        self.age(through);
-    }
-
-    /// Let go of what is too old once minutes before `through` are sealed.
-    pub(super) fn age(&mut self, through: i64) {
-        // One more than is promised: a question understood just before finds it whole.
-        drop_before(&mut self.minutes, through - MINUTES - 1);
-        drop_before(&mut self.fives, through.div_euclid(RATIO) - FIVES - 1);
+        let (minute, five) = oldest(through);
+        drop_before(&mut self.minutes, minute);
+        drop_before(&mut self.fives, five);
     }
 
     /// Let go of sealed buckets that start before `kept_s`, seconds.
@@ -253,6 +260,14 @@ impl SeriesCompanions {
         let minutes = self.open.iter().filter(|(at, _)| inside(*at, MINUTE_S));
         minutes.for_each(|(_, bucket)| open(&**bucket));
     }
+}
+
+/// Oldest minute and five minutes that are held once minutes before `through` are sealed.
+///
+/// One more than is promised: a question understood just before finds it whole.
+fn oldest(through: i64) -> (i64, i64) {
+    let minute = through.saturating_sub(MINUTES + 1);
+    (minute, through.div_euclid(RATIO).saturating_sub(FIVES + 1))
 }
 
 fn drop_before(ring: &mut Ring, number: i64) {

@@ -96,6 +96,8 @@ struct Files {
     given: Vec<Entry>,
     cut: u64,
     all: bool,
+    /// Minutes before this were sealed when the totals were put back.
+    sealed: i64,
 }
 
 /// Files that sealed buckets may lie in, before one takes the place of all.
@@ -342,7 +344,7 @@ impl Companions {
         in_order(&mut edge.open);
         in_order(&mut edge.sealed);
         let older = files.saved.iter().copied().filter(|_| !files.all);
-        edge.needs = older.chain(Some(cut)).collect();
+        edge.totals.needs = older.chain(Some(cut)).collect();
         drop(files);
         edge.totals.shed = self.shed.load(Ordering::Relaxed);
         edge.totals.kept_from_s = kept_from_s;
@@ -382,39 +384,39 @@ impl Companions {
         (files.given, files.all) = (Vec::new(), false);
     }
 
-    /// Put back a bucket as the file of `cut` has it; says whether it was missing.
-    pub(super) fn put_back(&self, cut: u64, entry: Entry) -> bool {
-        let Entry { series, held } = entry;
-        let (bytes, is_sealed) = (held.bucket.heap_bytes(), held.place != Place::Open);
-        let mut shard = self.shards[series as usize % SHARDS].lock();
-        let missing = shard.series.entry(series).or_default().put_back(held);
-        drop(shard);
-        if missing {
-            self.resize(0, bytes);
-        }
-        if is_sealed {
-            let _ = self.files.lock().saved.insert(cut);
-        }
-        missing
-    }
-
-    /// Put back what is counted as it stood at the cut `cut`, once all its files are read, and
-    /// let go of what was gone by then: windows were sealed through bucket number `sealed`.
+    /// Put back what is counted as it stood at the cut `cut`, when windows were sealed through
+    /// bucket number `sealed`; the files that it names come after.
     pub(crate) fn set_totals(&self, cut: u64, sealed: Option<i64>, totals: &Totals) {
         self.kept_from_s.store(totals.kept_from_s, Ordering::Release);
         self.shed.store(totals.shed, Ordering::Relaxed);
-        for (number, shard) in self.shards.iter().enumerate() {
-            let mut shard = shard.lock();
-            shard.cut = cut;
-            if number == 0 {
-                (shard.late, shard.skipped) = (totals.late, totals.skipped);
-            }
+        self.shards.iter().for_each(|shard| shard.lock().cut = cut);
+        let mut first = self.shards[0].lock();
+        (first.late, first.skipped) = (totals.late, totals.skipped);
+        drop(first);
+        let mut files = self.files.lock();
+        files.saved = totals.needs.iter().copied().collect();
+        (files.cut, files.sealed) = (cut, sealed.map_or(i64::MIN, minute_of));
+    }
+
+    /// Put back a bucket as the file of `cut` has it; whether it was not there yet.
+    ///
+    /// What the totals do not name is passed over, and what was no longer held at their cut.
+    pub(super) fn put_back(&self, cut: u64, entry: Entry) -> bool {
+        let Entry { series, held } = entry;
+        let (newest, wanted, sealed) = {
+            let files = self.files.lock();
+            (files.cut, files.saved.contains(&cut), files.sealed)
+        };
+        let is_past = held.place == Place::Open && cut != newest;
+        if !wanted || is_past || !held.is_kept(sealed, self.kept_from_s()) {
+            return true;
         }
-        self.each_series(|_, series, _| {
-            if let Some(sealed) = sealed {
-                series.age(minute_of(sealed));
-            }
-            series.shed(totals.kept_from_s);
-        });
+        let bytes = held.bucket.heap_bytes();
+        let mut shard = self.shards[series as usize % SHARDS].lock();
+        let missing = shard.series.entry(series).or_default().put_back(held);
+        if missing {
+            self.resize(0, bytes);
+        }
+        missing
     }
 }
