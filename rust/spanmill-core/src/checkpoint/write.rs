@@ -222,7 +222,8 @@ impl Checkpointer {
             bytes += file.bytes;
             let _ = edges.insert(lsn.0, file);
         }
-        let needed: BTreeSet<u64> = frozen.iter().flat_map(|edge| edge.needs.clone()).collect();
+        let needed: BTreeSet<u64> =
+            frozen.iter().flat_map(|edge| edge.totals.needs.clone()).collect();
         edges.retain(|cut, _| needed.contains(cut));
         let counters =
             counters::save((&*self.disk, &self.data_dir), &objectives(state), lsn, &last.counters)?;
