@@ -40,8 +40,11 @@ use self::stats::Counters;
 use self::waiting::Waiting;
 
 pub(crate) use self::examine::{Examined, Repaired, examine, repair};
-pub(crate) use self::read::{Replayed, Torn, replay};
+pub(crate) use self::read::{Damage, replay};
 pub(crate) use self::stats::JournalStats;
+
+/// Its folder, in the data folder.
+pub(crate) const FOLDER: &str = "journal";
 
 /// Of the frames and of what is in them; raised whenever either changes.
 pub(crate) const LAYOUT: u32 = 1;

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 
 use self::memory::MemoryDisk;
-use super::read::Torn;
+use super::read::{Replayed, Torn};
 use super::segment::log_path;
-use super::{Journal, Lsn, Options, Replayed, Slot, Weakened, examine, repair, replay};
+use super::{Journal, Lsn, Options, Slot, Weakened, examine, repair, replay};
 use crate::clock::ManualClock;
 use crate::config::Durability;
 use crate::error::{Error, Result};
