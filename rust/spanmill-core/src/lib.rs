@@ -16,6 +16,7 @@ pub mod digest;
 pub mod disk;
 pub mod error;
 mod file;
+mod filing;
 mod folder;
 mod ingest;
 mod journal;

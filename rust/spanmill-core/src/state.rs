@@ -1,10 +1,11 @@
 //! What the paths of ingest, query and rollup share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::archive::Archive;
 use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
 use crate::config::{Config, Limits};
@@ -77,6 +78,8 @@ pub(crate) struct State {
     pub retired_at_ns: AtomicI64,
     /// Steady time before which no value could be let go of, nanoseconds.
     pub values_looked_through_ns: AtomicI64,
+    /// Told with the journal, and none without.
+    archive: OnceLock<Archive>,
     /// What queries may count on.
     kept: RwLock<Kept>,
     sealer: Mutex<Sealer>,
@@ -105,10 +108,21 @@ impl State {
             scratch: Scratch::default(),
             retired_at_ns: AtomicI64::new(0),
             values_looked_through_ns: AtomicI64::new(0),
+            archive: OnceLock::new(),
             kept: RwLock::default(),
             sealer: Mutex::new(Sealer { sink, demoted: false }),
             demoted: Default::default(),
         })
+    }
+
+    /// Sealed buckets on disk; `None` while durability is off.
+    pub(crate) fn archive(&self) -> Option<&Archive> {
+        self.archive.get()
+    }
+
+    /// Write sealed buckets there from now on; once, before anything is recovered.
+    pub(crate) fn begin_archive(&self, archive: Archive) {
+        assert!(self.archive.set(archive).is_ok(), "an archive is begun once");
     }
 
     /// Bucket number below which everything is sealed; `None` before the first time.
