@@ -68,6 +68,10 @@ def _unmoved(trials: list[Trial]) -> float:
     return ratio(trials, "query-ingest", UNASKED, "spans_per_s")
 
 
+def _durable(batch: int) -> Callable[[list[Trial]], float]:
+    return lambda trials: ratio(trials, f"durability-{batch}", "spanmill, off", "spans_per_s")
+
+
 def _ack_p99(trials: list[Trial]) -> float:
     return _ack(_of(trials, "ack-latency", "spanmill"), "p99")
 
@@ -95,11 +99,13 @@ TARGETS: Final = (
     Target(
         "e2e-512", "the same, × signal_to_metrics", 8, _over("e2e-512", "signal_to_metrics"), " ×"
     ),
+    Target("durability-4096", "spans/s, synced × off", 0.85, _durable(4096), " ×"),
+    Target("durability-512", "spans/s, synced × off", 0.85, _durable(512), " ×"),
     Target("ack-latency", "acknowledged, p99", 10, _ack_p99, " ms", at_most=True),
     Target("query-latency", "ten queries a second, p99", 50, _query_p99, " ms", at_most=True),
     Target("query-ingest", "spans/s, × the same without queries", 0.9, _unmoved, " ×"),
 )
-"""What the design wants of these scenarios. Nothing is journaled yet: durability is off."""
+"""What the design wants of these scenarios. Where it is not the question, durability is sync."""
 
 
 _FIGURES_HEAD: Final = (

@@ -17,7 +17,16 @@ from bench.payload import Pool
 from bench.servers import Server, ServerError
 from bench.trial import Trial, load, median
 
-NAMES: Final = ("core", "e2e-4096", "e2e-512", "ack-latency", "query-latency", "query-ingest")
+NAMES: Final = (
+    "core",
+    "e2e-4096",
+    "e2e-512",
+    "durability-4096",
+    "durability-512",
+    "ack-latency",
+    "query-latency",
+    "query-ingest",
+)
 ACK_LOAD: Final = 0.7
 """The open loop's rate, as a share of what spanmill took in `e2e-512` of the same run."""
 
@@ -29,6 +38,9 @@ QUERIES_PER_S: Final = {"ack-latency": 1.0, "query-latency": 10.0, "query-ingest
 
 UNASKED: Final = "spanmill, unasked"
 """The same daemon without queries beside its load, in the same round."""
+
+UNSYNCED: Final = {f"spanmill, {it}": it for it in ("relaxed", "off")}
+"""The same daemon with a weaker durability, in the same round."""
 
 CORE_BATCH: Final = 4096
 _ROOT: Final = Path(__file__).parent.parent
@@ -77,6 +89,10 @@ class Bench:
                     yield from self._turns(name, asked, batch=512, spans_per_s=rate)
                 else:
                     yield Trial(name, "spanmill", 0, problem="e2e-512 gave no rate to load it with")
+            case "durability-4096" | "durability-512":
+                weaker = {name: partial(servers.spanmill, it) for name, it in UNSYNCED.items()}
+                batch = int(name.removeprefix("durability-"))
+                yield from self._turns(name, {"spanmill": servers.spanmill, **weaker}, batch=batch)
             case "query-ingest":
                 undisturbed = {"spanmill": servers.spanmill, UNASKED: servers.spanmill}
                 yield from self._turns(name, undisturbed, batch=4096)

@@ -1,5 +1,6 @@
 //! What the paths of ingest, query and rollup share.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -8,29 +9,64 @@ use parking_lot::{Mutex, RwLock};
 use crate::archive::Archive;
 use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
+use crate::codec::Writer;
 use crate::config::{Config, Limits};
+use crate::dedupe;
+use crate::disk::Disk;
 use crate::error::Result;
+use crate::journal::{Journal, Slot};
 use crate::ledger::Ledger;
+use crate::record::{Definitions, Kind, Seal, Watermark};
+use crate::secret::Secret;
 use crate::sequence::Sequencer;
 use crate::stats::Stats;
-use crate::value::Values;
+use crate::value::{ValueId, Values};
 use crate::view::{Plan, View};
 use crate::window::{
     BUCKET_S, Footprint, Held, Kept, Leaf, SealSink, SealedBucket, TIERS, WindowStore, demote,
 };
 
-/// Scratch batches: as many as requests were ever decoded at once.
+/// How many requests are known again, and for how long.
+pub(crate) fn dedupe_limits(limits: &Limits) -> dedupe::Limits {
+    dedupe::Limits {
+        entries: limits.dedupe_entries,
+        producers: limits.producers,
+        horizon_s: limits.dedupe_horizon_s,
+    }
+}
+
+/// Keyed by when and where we started: enough against strings chosen beforehand.
+pub(crate) fn seed(clock: &dyn Clock) -> u64 {
+    clock.now_ns().cast_unsigned() ^ u64::from(std::process::id()).rotate_left(32)
+}
+
+/// What it takes to fold one request, kept between requests.
+pub(crate) struct Work {
+    pub batch: Batch,
+    /// Ids that the batch is the first to use.
+    pub definitions: Definitions,
+    /// Source, events received, those of them that are future-dated, by account.
+    pub by_source: Vec<(ValueId, u64, u64)>,
+    pub key: Writer,
+}
+
+/// As many as requests were ever folded at once.
 #[derive(Default)]
-pub(crate) struct Scratch(Mutex<Vec<Batch>>);
+pub(crate) struct Scratch(Mutex<Vec<Work>>);
 
 impl Scratch {
     /// The last one given back: its caches are the warmest.
-    pub(crate) fn take(&self, plan: &Plan) -> Batch {
-        self.0.lock().pop().unwrap_or_else(|| Batch::new(plan))
+    pub(crate) fn take(&self, plan: &Plan) -> Work {
+        self.0.lock().pop().unwrap_or_else(|| Work {
+            batch: Batch::new(plan),
+            definitions: Definitions::default(),
+            by_source: Vec::new(),
+            key: Writer::default(),
+        })
     }
 
-    pub(crate) fn give_back(&self, batch: Batch) {
-        self.0.lock().push(batch);
+    pub(crate) fn give_back(&self, work: Work) {
+        self.0.lock().push(work);
     }
 }
 
@@ -70,6 +106,11 @@ pub(crate) struct State {
     pub limits: Limits,
     pub future_skew_ns: i64,
     pub clock: Arc<dyn Clock>,
+    pub disk: Arc<dyn Disk>,
+    pub secret: Secret,
+    pub folder: PathBuf,
+    /// Told what is recovered; there is none before that, and none while durability is off.
+    journal: OnceLock<Arc<Journal>>,
     pub sequence: Sequencer,
     pub ledger: Ledger,
     pub stats: Stats,
@@ -80,6 +121,8 @@ pub(crate) struct State {
     pub values_looked_through_ns: AtomicI64,
     /// Told with the journal, and none without.
     archive: OnceLock<Archive>,
+    /// Held by who seals, lets go of ids, or notes down what there is: one of them at a time.
+    pub upkeep: Mutex<()>,
     /// What queries may count on.
     kept: RwLock<Kept>,
     sealer: Mutex<Sealer>,
@@ -87,21 +130,26 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// `values` are those that a checkpoint holds: ids in records are theirs.
     pub(crate) fn new(
         config: &Config,
-        clock: Arc<dyn Clock>,
-        sink: Option<Box<dyn SealSink>>,
+        (clock, disk): (Arc<dyn Clock>, Arc<dyn Disk>),
+        values: Option<Values>,
     ) -> Result<Self> {
-        // Keyed by when and where we started: enough against strings chosen beforehand.
-        let seed = clock.now_ns().cast_unsigned() ^ u64::from(std::process::id()).rotate_left(32);
         let limits = config.limits.clone();
-        let values = Values::new(limits.dimension_values, limits.dimension_bytes, seed);
+        let values = values.unwrap_or_else(|| {
+            Values::new(limits.dimension_values, limits.dimension_bytes, seed(&*clock))
+        });
         Ok(Self {
             plan: Plan::new(config, &values)?,
             values,
             future_skew_ns: (config.window.future_skew_s * SECOND_NS as f64) as i64,
             clock,
-            sequence: Sequencer::new(&config.window),
+            secret: Secret::of_folder(&*disk, &config.data_dir)?,
+            disk,
+            folder: config.data_dir.clone(),
+            journal: OnceLock::new(),
+            sequence: Sequencer::new(&config.window, dedupe_limits(&limits)),
             ledger: Ledger::new(limits.sources),
             limits,
             stats: Stats::default(),
@@ -109,8 +157,9 @@ impl State {
             retired_at_ns: AtomicI64::new(0),
             values_looked_through_ns: AtomicI64::new(0),
             archive: OnceLock::new(),
+            upkeep: Mutex::new(()),
             kept: RwLock::default(),
-            sealer: Mutex::new(Sealer { sink, demoted: false }),
+            sealer: Mutex::default(),
             demoted: Default::default(),
         })
     }
@@ -125,6 +174,16 @@ impl State {
         assert!(self.archive.set(archive).is_ok(), "an archive is begun once");
     }
 
+    /// Where records go; `None` while durability is off.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.get().map(|journal| &**journal)
+    }
+
+    /// Write records here from now on; once, when everything in it is recovered.
+    pub(crate) fn begin_journal(&self, journal: Arc<Journal>) {
+        assert!(self.journal.set(journal).is_ok(), "a journal is begun once");
+    }
+
     /// Bucket number below which everything is sealed; `None` before the first time.
     pub(crate) fn sealed(&self) -> Option<i64> {
         self.kept.read().sealed()
@@ -135,25 +194,76 @@ impl State {
         self.kept.read().clone()
     }
 
+    /// Count on what a checkpoint says was held.
+    pub(crate) fn keep(&self, kept: Kept) {
+        *self.kept.write() = kept;
+    }
+
+    /// Hand every sealed bucket to `sink` from now on.
+    pub(crate) fn hand_to(&self, sink: Box<dyn SealSink>) {
+        self.sealer.lock().sink = Some(sink);
+    }
+
     /// Move the idle watermark, seal what the watermark has passed, and keep to the memory budget.
     ///
     /// What a sealing pass or the budget gives up is let go a pass later: a query that
     /// was understood in between still finds it.
     pub(crate) fn seal(&self) -> Result<()> {
-        self.sequence.tick(self.clock.now_ns());
+        self.catch_up()?;
         let mut sealer = self.sealer.lock();
         let settled = self.sequence.settled();
         let kept = self.kept();
         let written = match settled.filter(|through| kept.sealed() < Some(*through)) {
-            Some(through) => self.seal_through(&kept, through, &mut sealer),
-            None if sealer.demoted => {
-                self.plan.views.iter().for_each(|view| view.windows.retire(&kept));
-                Ok(())
-            }
-            None => Ok(()),
+            // Batches may come before it is written down: none adds to what is settled.
+            Some(through) => self
+                .note_seal(&kept, through)
+                .and_then(|()| self.seal_through(&kept, through, &mut sealer)),
+            None => match kept.sealed().filter(|_| sealer.demoted) {
+                Some(through) => self.note_seal(&kept, through).map(|()| self.retire(&kept)),
+                None => Ok(()),
+            },
         };
         sealer.demoted = self.keep_to_budget();
         written
+    }
+
+    /// Let the watermark follow the newest event through a silence.
+    fn catch_up(&self) -> Result<()> {
+        let record = |watermark_ns, slot: Slot<'_>| {
+            let mut payload = Vec::new();
+            Watermark { watermark_ns }.write(&mut payload);
+            slot.fill(Kind::Watermark as u8, payload);
+        };
+        self.sequence.tick(self.clock.now_ns(), self.journal(), Watermark::BYTES, record)
+    }
+
+    fn note_seal(&self, kept: &Kept, through: i64) -> Result<()> {
+        let Some(journal) = self.journal() else {
+            return self.sequence.number(None, 0).map(drop);
+        };
+        let (mut payload, mut saved) = (journal.recycle(), Writer::default());
+        kept.save(&mut saved);
+        Seal { through, kept: &saved.0 }.write(&mut payload);
+        if let Some(slot) = self.sequence.number(Some(journal), payload.len())? {
+            slot.fill(Kind::Seal as u8, payload);
+        }
+        Ok(())
+    }
+
+    /// Let go of what is no longer held.
+    fn retire(&self, kept: &Kept) {
+        self.plan.views.iter().for_each(|view| view.windows.retire(kept));
+    }
+
+    /// Seal, or let go, as a record says was done.
+    pub(crate) fn replay_seal(&self, kept: &Kept, through: i64) -> Result<()> {
+        let mut sealer = self.sealer.lock();
+        *self.kept.write() = kept.clone();
+        if kept.sealed() < Some(through) {
+            return self.seal_through(kept, through, &mut sealer);
+        }
+        self.retire(kept);
+        Ok(())
     }
 
     fn seal_through(&self, kept: &Kept, through: i64, sealer: &mut Sealer) -> Result<()> {

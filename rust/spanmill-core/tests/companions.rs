@@ -4,9 +4,9 @@ mod rig;
 
 use rig::{Rig, SECOND_NS, parse, request_of, span_of};
 use serde_json::{Value as Json, json};
-use spanmill_core::Engine;
 use spanmill_core::clock::ManualClock;
 use spanmill_core::error::Error;
+use spanmill_core::{Engine, Sender};
 
 const NOW_S: i64 = 1_795_219_200;
 
@@ -26,7 +26,7 @@ fn event(at_s: i64, model: &str, user: &str, prompt: &str) -> Vec<u8> {
 
 fn send(rig: &Rig, spans: &[Vec<u8>]) {
     let request = request_of(&[("service.name", "gateway"), ("spanmill.tenant", "acme")], spans);
-    assert!(rig.engine.ingest_traces(&request).expect("valid OTLP").is_empty());
+    assert!(rig.engine.ingest_traces(&request, Sender::default()).expect("valid OTLP").is_empty());
 }
 
 fn request(dimension: &str, by: &[&str], window_s: i64) -> String {
@@ -97,7 +97,7 @@ fn many_users_are_estimated() {
     let reopened = Engine::open(&two.config(), clock).expect("free");
     for chunk in events.iter().rev().cloned().collect::<Vec<_>>().chunks(777) {
         let body = request_of(&[("service.name", "gateway"), ("spanmill.tenant", "acme")], chunk);
-        let _ = reopened.ingest_traces(&body).expect("valid OTLP");
+        let _ = reopened.ingest_traces(&body, Sender::default()).expect("valid OTLP");
     }
     let again = parse(&reopened.distinct(&request("user", &[], 60)).expect("counted"));
     assert_eq!(row, again["series"][0]);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use super::frame::{END, FrameHead};
+use super::frame::{END, FrameHead, Life};
 use super::queue::{Filled, Group};
 use super::segment::{SegmentHead, log_path};
 use super::{Journal, Lsn, Named, POOL, POOLED_BYTES};
@@ -25,7 +25,7 @@ struct Open {
     file: Box<dyn DiskFile>,
     path: PathBuf,
     number: u64,
-    first: Lsn,
+    life: Life,
     /// Where the next frame goes.
     at: u64,
 }
@@ -55,7 +55,7 @@ impl Writer {
     }
 
     /// The frames of a group as bytes, with the end of the log behind them.
-    fn encode(&mut self, group: Group, life: Lsn) {
+    fn encode(&mut self, group: Group, life: Life) {
         for (lsn, filled) in (group.first.0..).zip(&self.frames) {
             let Filled { kind, payload, contents } = filled;
             FrameHead::new(Lsn(lsn), self.durable, *kind, payload.len(), *contents, life)
@@ -119,7 +119,7 @@ impl Journal {
             Some(open) if open.number == group.segment => None,
             _ => Some(self.begin(writer, group)?),
         };
-        let Some(life) = writer.open.as_ref().map(|open| open.first) else {
+        let Some(life) = writer.open.as_ref().map(|open| open.life) else {
             return Err(io::Error::other("no segment"));
         };
         writer.encode(group, life);
@@ -156,12 +156,13 @@ impl Journal {
         let Some(spare) = spare else {
             return Err(io::Error::other("a record has no segment"));
         };
-        SegmentHead { first: group.first, size: spare.size }.put(&mut writer.buffer);
+        let life = Life { first: group.first, number: spare.number };
+        SegmentHead { life, size: spare.size }.put(&mut writer.buffer);
         writer.open = Some(Open {
             file: spare.file,
             path: log_path(&self.folder, group.first),
             number: group.segment,
-            first: group.first,
+            life,
             at: 0,
         });
         let mut named = self.named.lock();

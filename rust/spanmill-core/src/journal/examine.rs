@@ -9,7 +9,7 @@ use super::read::{Damage, Found, Torn, walk};
 use super::segment::{SEGMENT_HEAD, SegmentHead, failed, log_path, logs};
 use super::{Lsn, Weakened};
 use crate::disk::{Disk, Mode};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::file::STAGED;
 
 /// Bytes copied at a time.
@@ -144,8 +144,16 @@ fn aside(disk: &dyn Disk, folder: &Path, first: Lsn) -> Result<PathBuf> {
 fn cut(disk: &dyn Disk, folder: &Path, segment: &ExaminedSegment, offset: u64) -> Result<PathBuf> {
     let aside = aside(disk, folder, segment.first)?;
     copy(disk, &segment.path, &aside, segment.bytes, None)?;
-    let size = offset + END.len() as u64;
-    let head = SegmentHead { first: segment.first, size };
+    let mut bytes = [0; SEGMENT_HEAD];
+    let source = disk.open(&segment.path, Mode::Read).map_err(failed(&segment.path))?;
+    source.read_at(0, &mut bytes).map_err(failed(&segment.path))?;
+    let what = "has a head that does not read";
+    let head = SegmentHead::read(&bytes).map_err(|_| Error::Damaged {
+        path: segment.path.clone(),
+        offset: 0,
+        what,
+    })?;
+    let head = SegmentHead { size: offset + END.len() as u64, ..head };
     copy(disk, &segment.path, &log_path(folder, segment.first), offset, Some(head))?;
     Ok(aside)
 }
@@ -173,7 +181,6 @@ fn copy(
     if let Some(head) = head {
         bytes.clear();
         head.put(&mut bytes);
-        debug_assert_eq!(SEGMENT_HEAD, bytes.len());
         target.write_at(0, &bytes).map_err(failed(&staged))?;
         target.write_at(length, &END).map_err(failed(&staged))?;
     }

@@ -14,6 +14,17 @@ pub(super) const FRAME_HEAD: usize = 21;
 /// was used before.
 pub(super) const END: [u8; FRAME_HEAD] = [0; FRAME_HEAD];
 
+/// One use of one file. What an earlier use of the same file left behind never reads as a
+/// record of this one: a record that a crash tore off may have had the very number, length
+/// and place of one that is written after the restart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Life {
+    /// First record of the segment.
+    pub first: Lsn,
+    /// Of the spare that it was; a spare found by a restart is numbered again.
+    pub number: u64,
+}
+
 /// What is said of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameHead {
@@ -32,7 +43,7 @@ impl FrameHead {
         kind: u8,
         length: usize,
         contents: u32,
-        life: Lsn,
+        life: Life,
     ) -> Self {
         let unsynced = u32::try_from(lsn.0 - 1 - durable.0).unwrap_or(u32::MAX);
         let mut head = Self { length: length as u32, checksum: 0, lsn, unsynced, kind };
@@ -40,15 +51,15 @@ impl FrameHead {
         head
     }
 
-    /// CRC32C over the payload, this head and `life`, the first record of the segment: what
-    /// an earlier use of the same file left behind never reads as a record of this one.
-    fn sum(&self, contents: u32, life: Lsn) -> u32 {
-        let mut covered = [0; FRAME_HEAD - 4 + 8];
+    /// CRC32C over the payload, this head and the life.
+    fn sum(&self, contents: u32, life: Life) -> u32 {
+        let mut covered = [0; FRAME_HEAD - 4 + 16];
         covered[..4].copy_from_slice(&self.length.to_le_bytes());
         covered[4..12].copy_from_slice(&self.lsn.0.to_le_bytes());
         covered[12..16].copy_from_slice(&self.unsynced.to_le_bytes());
         covered[16] = self.kind;
-        covered[17..].copy_from_slice(&life.0.to_le_bytes());
+        covered[17..25].copy_from_slice(&life.first.0.to_le_bytes());
+        covered[25..].copy_from_slice(&life.number.to_le_bytes());
         crc32c::crc32c_append(contents, &covered)
     }
 
@@ -84,7 +95,7 @@ impl FrameHead {
     }
 
     /// Whether it and the payload are as they were written.
-    pub(super) fn vouches_for(&self, payload: &[u8], life: Lsn) -> bool {
+    pub(super) fn vouches_for(&self, payload: &[u8], life: Life) -> bool {
         self.checksum == self.sum(crc32c::crc32c(payload), life)
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::frame::{FRAME_HEAD, FrameHead};
+use super::frame::{FRAME_HEAD, FrameHead, Life};
 use super::segment::{BadHead, SEGMENT_HEAD, SegmentHead, failed, log_path, logs, other_layout};
 use super::{Lsn, Weakened};
 use crate::disk::{Disk, DiskFile, Mode};
@@ -130,7 +130,8 @@ pub(super) fn walk(
 struct Segment {
     file: Box<dyn DiskFile>,
     path: PathBuf,
-    first: Lsn,
+    /// With the number that the head says.
+    life: Life,
     /// First record of the segment behind it.
     following: Option<Lsn>,
     length: u64,
@@ -145,7 +146,8 @@ impl Segment {
         let file = disk.open(&path, Mode::Read).map_err(failed(&path))?;
         let length = file.len().map_err(failed(&path))?;
         let window = Vec::new();
-        Ok(Self { file, path, first, following: None, length, weakened, window, from: 0 })
+        let life = Life { first, number: 0 };
+        Ok(Self { file, path, life, following: None, length, weakened, window, from: 0 })
     }
 
     fn damage(&self, offset: u64, first: Lsn, next: Lsn) -> Damage {
@@ -157,12 +159,12 @@ impl Segment {
         if !self.check_head()? {
             let next = match self.following {
                 Some(following) => following,
-                None => self.last_frame()?.unwrap_or(self.first).next(),
+                None => self.last_frame()?.next(),
             };
-            see(Found::Damage(self.damage(0, self.first, next)))?;
+            see(Found::Damage(self.damage(0, self.life.first, next)))?;
             return Ok(next);
         }
-        let mut lsn = self.first;
+        let mut lsn = self.life.first;
         let mut at = SEGMENT_HEAD as u64;
         loop {
             if self.following == Some(lsn) {
@@ -199,7 +201,11 @@ impl Segment {
     /// Whether the head reads; a name says that all before it is durable, and so is the head.
     fn check_head(&mut self) -> Result<bool> {
         match SegmentHead::read(self.bytes(0, SEGMENT_HEAD)?) {
-            Ok(head) => Ok(head.first == self.first),
+            Ok(head) => {
+                let named = head.life.first == self.life.first;
+                self.life = if named { head.life } else { self.life };
+                Ok(named)
+            }
             Err(BadHead::Damaged) => Ok(false),
             Err(BadHead::Other(version, layout)) => {
                 Err(other_layout(self.path.clone(), version, layout))
@@ -227,10 +233,10 @@ impl Segment {
             return Ok(None);
         };
         // Without a checksum, zeros are an empty record; with a number, they are none.
-        if head.lsn < self.first || at + head.bytes() > self.length {
+        if head.lsn < self.life.first || at + head.bytes() > self.length {
             return Ok(None);
         }
-        let (life, believe) = (self.first, self.weakened.skip_crc);
+        let (life, believe) = (self.life, self.weakened.skip_crc);
         let payload = self.bytes(at + FRAME_HEAD as u64, head.length as usize)?;
         Ok((believe || head.vouches_for(payload, life)).then_some(head))
     }
@@ -281,13 +287,16 @@ impl Segment {
         Ok(Tail { resume, proves, torn })
     }
 
-    /// The last record that reads, whatever is before it.
-    fn last_frame(&mut self) -> Result<Option<Lsn>> {
-        let mut last = None;
-        let mut later = self.later(SEGMENT_HEAD as u64, Lsn(self.first.0 - 1))?;
-        while let Some((at, head)) = later {
-            last = last.max(Some(head.lsn));
-            later = self.later(at + head.bytes(), Lsn(self.first.0 - 1))?;
+    /// The last record that the frames speak of. Without a head none can be checked.
+    fn last_frame(&mut self) -> Result<Lsn> {
+        self.weakened.skip_crc = true;
+        let mut last = self.life.first;
+        let mut at = SEGMENT_HEAD as u64;
+        while let Some(head) = self.frame(at)?
+            && head.lsn <= last.next()
+        {
+            last = head.lsn;
+            at += head.bytes();
         }
         Ok(last)
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::frame::END;
+use super::frame::{END, Life};
 use super::{LAYOUT, Lsn};
 use crate::codec::{Reader, Writer};
 use crate::disk::{Disk, DiskFile, Mode};
@@ -21,7 +21,7 @@ const VERSION: u16 = 1;
 
 /// Bytes before the first frame: a sector of its own, which no later write touches.
 pub(super) const SEGMENT_HEAD: usize = 512;
-const HEAD_FIELDS: usize = 34;
+const HEAD_FIELDS: usize = 42;
 
 /// Zeros between two syncs: one long sync would hold up the short ones of the journal.
 const PACE: usize = 1 << 20;
@@ -62,7 +62,7 @@ fn is_record(number: &u64) -> bool {
 /// What the head of a segment says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentHead {
-    pub first: Lsn,
+    pub life: Life,
     /// Bytes of the file.
     pub size: u64,
 }
@@ -83,7 +83,8 @@ impl SegmentHead {
         head.0.extend_from_slice(&MAGIC);
         head.0.extend_from_slice(&VERSION.to_le_bytes());
         head.u32(LAYOUT);
-        head.u64(self.first.0);
+        head.u64(self.life.first.0);
+        head.u64(self.life.number);
         head.u64(self.size);
         head.u32(crc32c::crc32c(&head.0[start..]));
         head.0.resize(start + SEGMENT_HEAD, 0);
@@ -101,9 +102,8 @@ impl SegmentHead {
         if (version, layout) != (VERSION, LAYOUT) {
             return Err(BadHead::Other(version, layout));
         }
-        let first = reader.u64().map_err(|_| BadHead::Damaged)?;
-        let size = reader.u64().map_err(|_| BadHead::Damaged)?;
-        Ok(Self { first: Lsn(first), size })
+        let mut next = || reader.u64().map_err(|_| BadHead::Damaged);
+        Ok(Self { life: Life { first: Lsn(next()?), number: next()? }, size: next()? })
     }
 }
 
@@ -120,6 +120,7 @@ pub(super) struct Spare {
     // may stand between it and the disk.
     pub file: Box<dyn DiskFile>,
     pub path: PathBuf,
+    pub number: u64,
     pub size: u64,
 }
 
@@ -141,36 +142,39 @@ pub(super) struct Spares {
 impl Spares {
     /// Take stock of a folder: the spares in it; what is half made is removed.
     pub(super) fn find(disk: Arc<dyn Disk>, folder: &Path) -> Result<(Self, Vec<Spare>)> {
-        let mut found = Vec::new();
-        let mut last = 0;
+        let mut numbers = Vec::new();
         for name in disk.list(folder).map_err(failed(folder))? {
-            let path = folder.join(&name);
             if name.ends_with(STAGED) {
+                let path = folder.join(&name);
                 disk.remove(&path).map_err(failed(&path))?;
-            } else if let Some(number) = number(&name, SPARE) {
-                last = last.max(number);
-                let file = disk.open(&path, Mode::Write).map_err(failed(&path))?;
-                let size = file.len().map_err(failed(&path))?;
-                found.push(Spare { file, path, size });
             }
+            numbers.extend(number(&name, SPARE));
         }
-        found.sort_by(|one, other| one.path.cmp(&other.path));
-        Ok((Self { disk, folder: folder.to_path_buf(), number: last }, found))
+        numbers.sort_unstable();
+        let number = numbers.last().copied().unwrap_or(0);
+        let mut spares = Self { disk, folder: folder.to_path_buf(), number };
+        // Under a new number: the last life of one may have ended before it got its name.
+        let mut found = Vec::new();
+        for number in numbers {
+            found.push(spares.take_over(&spares.path(number))?);
+        }
+        spares.disk.sync_dir(folder).map_err(failed(folder))?;
+        Ok((spares, found))
     }
 
-    fn next_path(&mut self) -> PathBuf {
-        self.number += 1;
-        self.folder.join(format!("{:020}{SPARE}", self.number))
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{number:020}{SPARE}"))
     }
 
     /// Write a new one; `None` where the disk is full, which leaves nothing behind.
     pub(super) fn make(&mut self, size: u64) -> Result<Option<Spare>> {
-        let path = self.next_path();
+        self.number += 1;
+        let (number, path) = (self.number, self.path(self.number));
         let mut staged = path.clone().into_os_string();
         staged.push(STAGED);
         let staged = PathBuf::from(staged);
         match self.write(&staged, &path, size) {
-            Ok(file) => Ok(Some(Spare { file, path, size })),
+            Ok(file) => Ok(Some(Spare { file, path, number, size })),
             Err(error) => {
                 // Best effort: the error at hand is the one to report.
                 let _ = self.disk.remove(&staged);
@@ -194,13 +198,15 @@ impl Spares {
         Ok(file)
     }
 
-    /// Make a segment that is not needed any more a spare. It may be written once the
+    /// Make a spare of a file that is not needed any more. It may be written once the
     /// folder is synced: before, a crash could give it its old name back.
-    pub(super) fn recycle(&mut self, log: &Path, size: u64) -> Result<Spare> {
-        let path = self.next_path();
-        let file = self.disk.open(log, Mode::Write).map_err(failed(log))?;
-        self.disk.rename(log, &path).map_err(failed(log))?;
-        Ok(Spare { file, path, size })
+    pub(super) fn take_over(&mut self, old: &Path) -> Result<Spare> {
+        self.number += 1;
+        let (number, path) = (self.number, self.path(self.number));
+        let file = self.disk.open(old, Mode::Write).map_err(failed(old))?;
+        let size = file.len().map_err(failed(old))?;
+        self.disk.rename(old, &path).map_err(failed(old))?;
+        Ok(Spare { file, path, number, size })
     }
 }
 

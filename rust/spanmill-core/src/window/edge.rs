@@ -58,6 +58,8 @@ pub(crate) fn save(
 }
 
 /// Read the file of the cut `cut`; `target` says where a view's parts go, if anywhere.
+///
+/// A store takes parts of those cuts alone that its totals name: they are put back first.
 pub(crate) fn load<'a>(
     reader: &mut BlockReader,
     cut: u64,
@@ -173,7 +175,9 @@ impl<'a> Loading<'a> {
     ) -> Read<()> {
         let view = u32::try_from(chunks.varint()?).map_err(|_| Damaged("has no such view"))?;
         let mut content = Reader(chunks.bytes()?);
-        let Some(target) = target(view) else { return Ok(()) };
+        let Some(target) = target(view).filter(|target| target.store.wants(self.cut)) else {
+            return Ok(());
+        };
         let (shard, mut buckets) = read_chunk(&mut content, target)?;
         content.end()?;
         if self.view.is_none_or(|(known, _)| known != view) || self.shard != shard {
@@ -353,6 +357,8 @@ impl Totals {
         }
         out.varint(self.values.len() as u64);
         self.values.iter().for_each(|count| out.varint(*count));
+        out.varint(self.needs.len() as u64);
+        self.needs.iter().for_each(|cut| out.varint(*cut));
     }
 
     /// Read what [`save`](Self::save) wrote of a view with so many series and measures.
@@ -372,6 +378,203 @@ impl Totals {
             return Err(Damaged("has totals of another shape"));
         }
         totals.values = (0..measures).map(|_| reader.varint()).collect::<Read<_>>()?;
+        totals.needs = (0..reader.count(1)?).map(|_| reader.varint()).collect::<Read<_>>()?;
         Ok(totals)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::super::rig::{Burst, MEASURES, SERIES, SERIES_END, Windows};
+    use super::*;
+    use crate::disk::RealDisk;
+    use proptest::prelude::*;
+
+    const VIEW: u32 = 3;
+
+    /// A folder of its own for each test case, gone with it.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let name = format!(
+                "spanmill-edge-{}-{}",
+                std::process::id(),
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            );
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&path).expect("writable");
+            Self(path)
+        }
+
+        fn file(&self, cut: u64) -> PathBuf {
+            self.0.join(cut.to_string())
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn save_to(path: &Path, edge: &Edge) -> u64 {
+        let mut writer = BlockWriter::create(&RealDisk, path, EDGE).expect("writable");
+        save(&mut writer, VIEW, edge, MEASURES).expect("written");
+        writer.finish().expect("written")
+    }
+
+    fn load_from(path: &Path, cut: u64, windows: &Windows) -> Result<()> {
+        let sealed = windows.kept.sealed().unwrap_or(i64::MIN);
+        let target = Target { store: &windows.store, series: SERIES_END, sealed };
+        let mut reader = BlockReader::open(&RealDisk, path, EDGE)?;
+        load(&mut reader, cut, |view| (view == VIEW).then_some(target))
+    }
+
+    /// Windows as a restart finds them: from the files that the last cut names, and its totals.
+    fn restarted(folder: &Folder, windows: &Windows, edge: &Edge) -> Windows {
+        let mut bytes = Writer::default();
+        edge.totals.save(&mut bytes);
+        let mut reader = Reader(&bytes.0);
+        let totals = Totals::load(&mut reader, SERIES_END, MEASURES).expect("reads");
+        assert_eq!((Ok(()), &edge.totals), (reader.end(), &totals));
+        let loaded = Windows { kept: windows.kept.clone(), cut: windows.cut, ..Windows::new() };
+        loaded.store.set_totals(edge.cut, totals);
+        // Another view may need more of the files than this one.
+        for cut in 1..=edge.cut {
+            load_from(&folder.file(cut), cut, &loaded).expect("reads");
+        }
+        loaded
+    }
+
+    fn burst() -> impl Strategy<Value = Burst> {
+        let events = prop_oneof![1usize..4, 150usize..300, 1_500usize..2_500];
+        let size = prop_oneof![Just(1.0), Just(1e-6), Just(1e9)];
+        (0..SERIES.len(), 0i64..9, events, size).prop_map(|(series, bucket, events, size)| Burst {
+            series,
+            bucket,
+            events,
+            size,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// After a restart every question has the same answer, what comes next joins what was
+        /// there, and the same bits are sealed; through any number of checkpoints and restarts.
+        #[test]
+        fn a_restart_changes_nothing(
+            rounds in prop::collection::vec((prop::collection::vec(burst(), 0..6), any::<bool>()), 1..6),
+        ) {
+            let folder = Folder::new();
+            let (mut stored, mut whole) = (Windows::new(), Windows::new());
+            for (round, (bursts, restart)) in rounds.into_iter().enumerate() {
+                let at = 2 * round as i64;
+                for burst in bursts {
+                    let burst = Burst { bucket: at + burst.bucket, ..burst };
+                    prop_assert_eq!(whole.push(burst), stored.push(burst));
+                }
+                let edge = stored.freeze();
+                let _ = save_to(&folder.file(edge.cut), &edge);
+                stored.store.saved(edge.cut);
+                if restart {
+                    let loaded = restarted(&folder, &stored, &edge);
+                    for series in 0..SERIES.len() {
+                        prop_assert_eq!(stored.answer(series, (at, 99)), loaded.answer(series, (at, 99)));
+                        prop_assert_eq!(stored.answer(series, (0, 99)).1, loaded.answer(series, (0, 99)).1);
+                    }
+                    let live = stored.store.live_generations();
+                    prop_assert_eq!(live, loaded.store.live_generations());
+                    stored = loaded;
+                }
+                prop_assert_eq!(whole.seal(at + 2), stored.seal(at + 2));
+            }
+            for series in SERIES {
+                prop_assert_eq!(whole.store.events(series), stored.store.events(series));
+            }
+            prop_assert_eq!(whole.seal(99), stored.seal(99));
+            prop_assert_eq!(0, stored.store.footprint().open.bytes);
+        }
+
+        /// Whatever the bytes of a chunk or of totals, reading ends in a value or an error.
+        #[test]
+        fn any_bytes_are_safe(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let windows = Windows::new();
+            let target = Target { store: &windows.store, series: SERIES_END, sealed: i64::MIN };
+            let _ = read_chunk(&mut Reader(&bytes), target);
+            let _ = read_digests(&mut Reader(&bytes), MEASURES);
+            let _ = Totals::load(&mut Reader(&bytes), SERIES_END, MEASURES);
+        }
+
+        /// A changed byte anywhere in a chunk is an error or another chunk that seals; never a panic.
+        #[test]
+        fn damage_is_safe(at: usize, bit in 0u8..8) {
+            let mut windows = filled();
+            let edge = windows.freeze();
+            for frozen in &edge.parts {
+                let mut bytes = Writer::default();
+                chunks(frozen).for_each(|chunk| write_chunk(&chunk, MEASURES, &mut bytes));
+                let place = at % bytes.0.len();
+                bytes.0[place] ^= 1 << bit;
+                let mut other = Windows::new();
+                let target = Target { store: &other.store, series: SERIES_END, sealed: i64::MIN };
+                let mut loading = Loading { cut: 1, view: None, shard: 0, buckets: Vec::new() };
+                if let Ok((shard, buckets)) = read_chunk(&mut Reader(&bytes.0), target) {
+                    (loading.view, loading.shard, loading.buckets) = (Some((VIEW, target)), shard, buckets);
+                    let _ = loading.flush();
+                }
+                let _ = other.answers();
+                let _ = other.seal(i64::from(i32::MAX) / 2);
+            }
+        }
+    }
+
+    /// Buckets in each form.
+    fn filled() -> Windows {
+        let windows = Windows::new();
+        for (series, events) in [(0, 3), (1, 150), (2, 400), (3, 3_000), (4, 9_000)] {
+            let _ = windows.push(Burst { series, bucket: 5, events, size: 0.5 });
+        }
+        windows
+    }
+
+    /// Values that decimals allow it for take few bytes, and busy buckets less than their histograms.
+    #[test]
+    fn files_are_small() {
+        let folder = Folder::new();
+        let mut windows = Windows::new();
+        for (series, bucket) in (0..5).flat_map(|series| (0..7).map(move |at| (series, at))) {
+            let _ = windows.push(Burst { series, bucket, events: 200, size: 1.0 });
+        }
+        let values = 5 * 7 * (200 + 67);
+        let edge = windows.freeze();
+        let bytes = save_to(&folder.file(1), &edge);
+        assert!(bytes < values * 4, "{bytes} B for {values} values");
+        windows.store.saved(1);
+        let _ = windows.push(Burst { series: 0, bucket: 8, events: 100_000, size: 1.0 });
+        let edge = windows.freeze();
+        let bytes = save_to(&folder.file(2), &edge);
+        assert!(bytes < 16_000, "{bytes} B for two histograms");
+    }
+
+    /// A file of other views, or one that ends before its time, changes nothing or says so.
+    #[test]
+    fn files_are_checked() {
+        let folder = Folder::new();
+        let edge = filled().freeze();
+        let _ = save_to(&folder.file(1), &edge);
+        let other = Windows::new();
+        other.store.set_totals(1, edge.totals.clone());
+        let mut reader = BlockReader::open(&RealDisk, &folder.file(1), EDGE).expect("there");
+        assert!(load(&mut reader, 1, |_| None).is_ok());
+        assert_eq!(Vec::<u64>::new(), other.store.live_generations());
+        let narrow = Target { store: &other.store, series: 100, sealed: i64::MIN };
+        let mut reader = BlockReader::open(&RealDisk, &folder.file(1), EDGE).expect("there");
+        assert!(load(&mut reader, 1, |_| Some(narrow)).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{BUCKET_S, REACH_S, RECENT, TIERS};
+use crate::codec::{Damaged, Read, Reader, Writer};
 
 /// What a series' buckets are kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +247,29 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// Write it down.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.option(self.through);
+        out.varint(TIERS.len() as u64);
+        self.first_s.iter().flatten().for_each(|first| out.i64(*first));
+        out.u8(u8::from(self.is_short));
+    }
+
+    /// What [`Kept::save`] wrote.
+    pub(crate) fn load(reader: &mut Reader<'_>) -> Read<Self> {
+        let mut kept = Self { through: reader.option()?, ..Self::default() };
+        if reader.varint()? != TIERS.len() as u64 {
+            return Err(Damaged("has windows of other widths than this version"));
+        }
+        for first in kept.first_s.iter_mut().flatten() {
+            *first = reader.i64()?;
+        }
+        kept.is_short = reader.u8()? != 0;
+        Ok(kept)
+    }
+}
+
 /// Buckets and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Held {
@@ -413,5 +437,20 @@ mod tests {
         assert_eq!(Some(THROUGH_S / 60 - 65), holdings.oldest(1));
         let slots: i64 = TIERS.iter().map(|tier| tier.slots).sum::<i64>() + 36 + 66 + 78;
         assert_eq!(slots as usize - 2 * (6 + 1), holdings.total().buckets);
+    }
+
+    /// What is held comes back as it was, demoted or not.
+    #[test]
+    fn what_is_held_comes_back() {
+        let mut demoted = kept();
+        let _ = demoted.demote(&holdings(100, THROUGH), 2_950);
+        for kept in [Kept::default(), kept(), demoted] {
+            let mut out = Writer::default();
+            kept.save(&mut out);
+            let mut reader = Reader(&out.0);
+            assert_eq!(Ok(kept), Kept::load(&mut reader));
+            assert_eq!(Ok(()), reader.end());
+            assert!(Kept::load(&mut Reader(&out.0[..out.0.len() - 1])).is_err());
+        }
     }
 }
