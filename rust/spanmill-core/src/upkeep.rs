@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::archive::Archive;
 use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed};
 use crate::config::Config;
 use crate::error::Result;
@@ -64,12 +65,13 @@ impl Upkeep {
     pub(crate) fn tick(&self) -> Result<()> {
         let upkeep = self.state.upkeep.lock();
         let sealed = self.state.seal();
+        let filed = self.state.archive().map_or(Ok(()), Archive::flush);
         retirement::retire(&self.state)?;
         drop(upkeep);
         if let Some(journal) = self.state.journal() {
             journal.prepare()?;
         }
-        sealed
+        sealed.and(filed)
     }
 
     /// Whether a restart would have much to replay.
@@ -100,13 +102,17 @@ impl Upkeep {
         let durable = |lsn: Lsn| make_durable(journal, lsn);
         let release_before = |lsn: Lsn| journal.release_before(lsn);
         let upkeep = self.state.upkeep.lock();
-        let parts = Parts {
-            config: &self.config,
-            sealed: Sealed::default(),
-            durable: &durable,
-            release_before: &release_before,
-        };
-        let written = checkpointer.write(&self.state, upkeep, &parts, self.progress(journal));
+        // What is sealed is in no other file of a checkpoint, nor in the journal after it.
+        let filed = self.state.archive().map_or(Ok(()), Archive::flush);
+        let written = filed.and_then(|()| {
+            let parts = Parts {
+                config: &self.config,
+                sealed: Sealed::of(&self.state),
+                durable: &durable,
+                release_before: &release_before,
+            };
+            checkpointer.write(&self.state, upkeep, &parts, self.progress(journal))
+        });
         self.note(&written);
         written.map(drop)
     }

@@ -47,6 +47,20 @@ pub(crate) struct Sealed {
     pub state: Vec<u8>,
 }
 
+impl Sealed {
+    /// What the archive has now; everything sealed must be written.
+    pub(crate) fn of(state: &State) -> Self {
+        let Some(archive) = state.archive() else { return Self::default() };
+        let named = |file: &archive::File| FileRef {
+            name: file.path().to_string_lossy().into_owned(),
+            bytes: file.bytes,
+        };
+        let mut saved = Writer::default();
+        archive.save(&mut saved);
+        Self { files: archive.files().iter().map(named).collect(), state: saved.0 }
+    }
+}
+
 /// What a checkpoint needs of others.
 pub(crate) struct Parts<'a> {
     /// The configuration that records are written under.
@@ -182,7 +196,7 @@ impl Checkpointer {
             Err(error) => {
                 objectives(state).iter().for_each(|objective| objective.abandon());
                 // Most likely the disk is full: what is of no use goes.
-                let _ = self.sweep(&last.kept);
+                let _ = self.sweep(state, &last.kept);
                 return Err(error);
             }
         };
@@ -195,7 +209,7 @@ impl Checkpointer {
         last.edges = written.edges;
         last.bytes = written.bytes;
         last.progress = Progress { lsn: cut_lsn, ..now };
-        self.sweep(&last.kept)?;
+        self.sweep(state, &last.kept)?;
         if let Some(oldest) = last.kept.first() {
             (parts.release_before)(oldest.lsn.next())?;
         }
@@ -280,7 +294,7 @@ impl Checkpointer {
         let name = names::fresh(&*self.disk, &self.data_dir, FOLDER, (lsn, "ckpt"))?;
         let new = Kept::of(name.clone(), &written.manifest);
         if self.weakened.unlink_first {
-            self.sweep(std::slice::from_ref(&new))?;
+            self.sweep(state, std::slice::from_ref(&new))?;
             (parts.release_before)(lsn.next())?;
         }
         written.bytes += written.manifest.write(&*self.disk, &self.data_dir.join(&name))?;
@@ -292,23 +306,30 @@ impl Checkpointer {
     }
 
     /// Remove every file that none of these needs.
-    fn sweep(&self, kept: &[Kept]) -> Result<()> {
+    fn sweep(&self, state: &State, kept: &[Kept]) -> Result<()> {
         let needed = kept.iter().flat_map(|kept| kept.files.iter().chain([&kept.name]));
         let needed: BTreeSet<&str> = needed.map(String::as_str).collect();
-        let gone = names::unneeded(&*self.disk, &self.data_dir, &folders(), &needed)?;
+        let gone = names::unneeded(&*self.disk, &self.data_dir, &own_folders(), &needed)?;
         // Checkpoints first: one that is there has its files.
         let (checkpoints, files): (Vec<String>, Vec<String>) =
             gone.into_iter().partition(|name| name.starts_with(FOLDER));
         names::remove(&*self.disk, &self.data_dir, &checkpoints)?;
-        names::remove(&*self.disk, &self.data_dir, &files)
+        names::remove(&*self.disk, &self.data_dir, &files)?;
+        // Others may be in its folders that the next checkpoint needs: it knows which are not.
+        let named = |path: &Path| path.to_str().is_some_and(|name| needed.contains(name));
+        state.archive().map_or(Ok(()), |archive| archive.sweep(named))
     }
+}
+
+/// Every folder of ours with files that checkpoints need, and that of checkpoints.
+fn own_folders() -> Vec<String> {
+    [FOLDER, EDGES, counters::FOLDER, dedupe::FOLDER].map(str::to_owned).into()
 }
 
 /// Every folder with files that checkpoints need, and that of checkpoints.
 pub(super) fn folders() -> Vec<String> {
     let sealed = TIERS.iter().map(|tier| format!("{}/{}", archive::FOLDER, tier.name));
-    let folders = [FOLDER, EDGES, counters::FOLDER, dedupe::FOLDER].map(str::to_owned);
-    folders.into_iter().chain(sealed).collect()
+    own_folders().into_iter().chain(sealed).collect()
 }
 
 fn objectives(state: &State) -> Vec<&Objective> {
