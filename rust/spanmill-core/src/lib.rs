@@ -19,6 +19,7 @@ pub mod disk;
 mod doctor;
 pub mod error;
 mod file;
+mod fingerprint;
 mod folder;
 mod ingest;
 mod journal;
@@ -363,6 +364,18 @@ impl Engine {
     #[must_use]
     pub fn sealed_range(&self) -> Option<(i64, i64)> {
         rollup::sealed_range(&self.core.state)
+    }
+
+    /// Windows, counters, ledger and event time as bytes: alike where they are, whatever ids
+    /// they go by. For tests of what a restart must not change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn fingerprint(&self) -> Result<Vec<u8>> {
+        self.check_open()?;
+        let _upkeep = self.core.state.upkeep.lock();
+        Ok(fingerprint::fingerprint(&self.core.state))
     }
 
     /// Refuse further calls with [`Error::Closed`], write down what there is, and release the data
