@@ -347,7 +347,9 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn stats(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(query::stats(&self.core.state).to_string().into_bytes())
+        let mut stats = query::stats(&self.core.state);
+        self.core.add_stats(&mut stats);
+        Ok(stats.to_string().into_bytes())
     }
 
     /// Sealed minutes that start in [`start_s`, `end_s`), Unix seconds, as one record batch.
