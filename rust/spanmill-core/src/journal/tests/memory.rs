@@ -77,7 +77,7 @@ impl MemoryDisk {
     }
 
     /// Lose power after so many changes: all that follow fail.
-    pub(super) fn die_after(&self, changes: u64) {
+    pub(crate) fn die_after(&self, changes: u64) {
         self.0.lock().changes_left = Some(changes);
     }
 
