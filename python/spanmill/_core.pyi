@@ -73,8 +73,7 @@ class Engine:
 
     def ingest_traces(self, request: bytes, tenant: str = "", batch_id: str | None = None) -> bytes:
         """
-        Fold one `ExportTraceServiceRequest` and wait until it is durable, detached from the
-        interpreter.
+        Fold one `ExportTraceServiceRequest`, and wait until it is durable.
 
         Args:
             request: The bytes as they came.

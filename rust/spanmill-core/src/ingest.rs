@@ -232,6 +232,7 @@ pub(crate) fn apply(state: &State, batch: &mut Batch, ruling: &Ruling) {
                 wide: &batch.wide,
                 horizon_ns: ruling.horizon_ns,
                 sealed: ruling.sealed,
+                cut: ruling.cut,
             });
         }
     }

@@ -25,6 +25,15 @@ use crate::window::{
     BUCKET_S, Footprint, Held, Kept, Leaf, SealSink, SealedBucket, TIERS, WindowStore, demote,
 };
 
+/// How many requests are known again, and for how long.
+pub(crate) fn dedupe_limits(limits: &Limits) -> dedupe::Limits {
+    dedupe::Limits {
+        entries: limits.dedupe_entries,
+        producers: limits.producers,
+        horizon_s: limits.dedupe_horizon_s,
+    }
+}
+
 /// Keyed by when and where we started: enough against strings chosen beforehand.
 pub(crate) fn seed(clock: &dyn Clock) -> u64 {
     clock.now_ns().cast_unsigned() ^ u64::from(std::process::id()).rotate_left(32)
@@ -109,6 +118,8 @@ pub(crate) struct State {
     pub retired_at_ns: AtomicI64,
     /// Steady time before which no value could be let go of, nanoseconds.
     pub values_looked_through_ns: AtomicI64,
+    /// Held by who seals, lets go of ids, or notes down what there is: one of them at a time.
+    pub upkeep: Mutex<()>,
     /// What queries may count on.
     kept: RwLock<Kept>,
     sealer: Mutex<Sealer>,
@@ -135,20 +146,14 @@ impl State {
             disk,
             folder: config.data_dir.clone(),
             journal: OnceLock::new(),
-            sequence: Sequencer::new(
-                &config.window,
-                dedupe::Limits {
-                    entries: limits.dedupe_entries,
-                    producers: limits.producers,
-                    horizon_s: limits.dedupe_horizon_s,
-                },
-            ),
+            sequence: Sequencer::new(&config.window, dedupe_limits(&limits)),
             ledger: Ledger::new(limits.sources),
             limits,
             stats: Stats::default(),
             scratch: Scratch::default(),
             retired_at_ns: AtomicI64::new(0),
             values_looked_through_ns: AtomicI64::new(0),
+            upkeep: Mutex::new(()),
             kept: RwLock::default(),
             sealer: Mutex::default(),
             demoted: Default::default(),
@@ -158,11 +163,6 @@ impl State {
     /// Where records go; `None` while durability is off.
     pub(crate) fn journal(&self) -> Option<&Journal> {
         self.journal.get().map(|journal| &**journal)
-    }
-
-    /// The same, to be shared with its threads.
-    pub(crate) fn shared_journal(&self) -> Option<Arc<Journal>> {
-        self.journal.get().map(Arc::clone)
     }
 
     /// Write records here from now on; once, when everything in it is recovered.

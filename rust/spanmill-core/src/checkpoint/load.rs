@@ -19,7 +19,7 @@ use crate::file::{self, BlockReader};
 use crate::journal::{Lsn, Weakened};
 use crate::ledger::Books;
 use crate::overflow::Overflow;
-use crate::state::State;
+use crate::state::{State, dedupe_limits};
 use crate::value::Values;
 use crate::view::{Grouping, View};
 use crate::window::{self, EDGE, Target, Totals, load_edge};
@@ -195,7 +195,7 @@ impl Loaded {
     fn restore_sequence(&self, state: &State) -> Result<()> {
         let names: Vec<String> =
             self.manifest.dedupe.iter().map(|file| file.name.clone()).collect();
-        let limits = (&state.limits).into();
+        let limits = dedupe_limits(&state.limits);
         let loaded = Dedupe::load(limits, &*self.disk, &self.data_dir, &names)?;
         state.sequence.restore(self.manifest.time, |dedupe, _| {
             *dedupe = loaded;

@@ -184,7 +184,7 @@ impl Daemon {
                 Ok(())
             },
         };
-        self.checkpointer.write(&self.state, &parts, Progress::default())
+        self.checkpointer.write(&self.state, self.state.upkeep.lock(), &parts, Progress::default())
     }
 
     /// Lose the power, and start on what is on the disk; what the start has to say.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::counters::{self, CounterFile};
 use super::manifest::{EdgeFile, Manifest, Section};
@@ -158,16 +158,24 @@ impl Checkpointer {
                 || waited_ns >= EVERY_NS && bytes * SHORTER >= last.bytes)
     }
 
-    /// Make one. Events go on: no lock is held for longer than some of a shard takes.
+    /// Make one. Events go on: no lock of theirs is held for longer than some of a shard takes.
     ///
-    /// On an error the earlier ones stay, and the next has all that this one lacks.
-    pub(crate) fn write(&self, state: &State, parts: &Parts<'_>, now: Progress) -> Result<Report> {
+    /// `upkeep` is [`State::upkeep`]'s, held since [`Parts::sealed`] was noted; it goes once
+    /// everything small is. On an error the earlier checkpoints stay, and the next has all
+    /// that this one lacks.
+    pub(crate) fn write(
+        &self,
+        state: &State,
+        upkeep: MutexGuard<'_, ()>,
+        parts: &Parts<'_>,
+        now: Progress,
+    ) -> Result<Report> {
         let mut last = self.last.lock();
         let begun_ns = state.clock.steady_ns();
         let (cut, books) = state.sequence.cut(|| state.ledger.books());
         let cut_lsn = cut.time.lsn;
         let written = self
-            .write_files(state, parts, (cut, &books), &last)
+            .write_files(state, upkeep, parts, (cut, &books), &last)
             .and_then(|written| self.publish(state, parts, written, &mut last));
         let written = match written {
             Ok(written) => written,
@@ -198,6 +206,7 @@ impl Checkpointer {
     fn write_files(
         &self,
         state: &State,
+        upkeep: MutexGuard<'_, ()>,
         parts: &Parts<'_>,
         (cut, books): (Cut, &Books),
         last: &Last,
@@ -205,13 +214,16 @@ impl Checkpointer {
         let lsn = cut.time.lsn;
         let views = &state.plan.views;
         let frozen: Vec<Edge> = views.iter().map(|view| view.windows.freeze_all(lsn.0)).collect();
+        let sections = sections(state, books, &frozen, &parts.sealed.state);
+        drop(upkeep);
         let mut bytes = 0;
         let mut edges = last.edges.clone();
         if let Some(file) = self.write_edge(lsn, views, &frozen)? {
             bytes += file.bytes;
             let _ = edges.insert(lsn.0, file);
         }
-        let needed: BTreeSet<u64> = frozen.iter().flat_map(|edge| edge.needs.clone()).collect();
+        let needed: BTreeSet<u64> =
+            frozen.iter().flat_map(|edge| edge.totals.needs.clone()).collect();
         edges.retain(|cut, _| needed.contains(cut));
         let counters =
             counters::save((&*self.disk, &self.data_dir), &objectives(state), lsn, &last.counters)?;
@@ -236,7 +248,7 @@ impl Checkpointer {
             counters,
             dedupe,
             sealed: parts.sealed.files.clone(),
-            sections: sections(state, books, &frozen, &parts.sealed.state),
+            sections,
         };
         Ok(Written { manifest, edges, bytes })
     }

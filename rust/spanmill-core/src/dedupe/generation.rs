@@ -79,6 +79,16 @@ impl Generation {
         Self { number, minute, ..Self::default() }
     }
 
+    /// What comes after it, with room for as much: growing copies, while everybody waits.
+    pub(super) fn successor(&self) -> Self {
+        let room = |entries: usize| entries + entries / 8;
+        Self {
+            contents: Vec::with_capacity(room(self.contents.len())),
+            named: Vec::with_capacity(room(self.named.len())),
+            ..Self::new(self.number + 1, self.minute)
+        }
+    }
+
     pub(super) fn answer(&mut self, key: Key, response: &[u8]) {
         if !response.is_empty() {
             self.answer_bytes += response.len() + ANSWER_BYTES;

@@ -77,6 +77,13 @@ impl Index {
         Self { shards: (0..shards).map(|_| HashTable::new()).collect() }
     }
 
+    /// Make room for so many more at once.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        // Shards fill unevenly, by some hundredths.
+        let each = entries / self.shards.len();
+        self.shards.iter_mut().for_each(|shard| shard.reserve(each + each / 16, by_fingerprint));
+    }
+
     fn shard(&self, hash: u128) -> usize {
         (u128::from(hash as u64) * self.shards.len() as u128 >> 64) as usize
     }

@@ -13,6 +13,8 @@ mod producers;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde_json::{Value as Json, json};
+
 pub(crate) use self::file::FOLDER;
 pub(crate) use self::key::{Key, Name};
 
@@ -20,7 +22,6 @@ use self::generation::{Content, Generation, Named};
 use self::index::{GENERATIONS, Index, OFFSETS, Place};
 use self::producers::{Numbered, Producer, Producers};
 use crate::clock::SECOND_NS;
-use crate::config;
 use crate::journal::Lsn;
 
 const MINUTE_NS: i64 = 60 * SECOND_NS;
@@ -37,16 +38,6 @@ pub(crate) struct Limits {
     pub producers: usize,
     /// How long a request is remembered, seconds; up to a minute longer.
     pub horizon_s: f64,
-}
-
-impl From<&config::Limits> for Limits {
-    fn from(limits: &config::Limits) -> Self {
-        Self {
-            entries: limits.dedupe_entries,
-            producers: limits.producers,
-            horizon_s: limits.dedupe_horizon_s,
-        }
-    }
 }
 
 /// What a request is.
@@ -77,8 +68,16 @@ pub(crate) struct Stats {
     pub evicted_early: u64,
     /// Producers forgotten because there were too many.
     pub producers_evicted: u64,
-    pub conflicts: u64,
-    pub too_old: u64,
+}
+
+impl Stats {
+    pub(crate) fn to_json(self) -> Json {
+        json!({
+            "entries": self.entries, "bytes": self.bytes, "producers": self.producers,
+            "generations": self.generations, "horizon_s": self.horizon_s,
+            "evicted_early": self.evicted_early, "producers_evicted": self.producers_evicted,
+        })
+    }
 }
 
 /// Everything remembered, as it was at one moment.
@@ -112,8 +111,6 @@ pub(crate) struct Dedupe {
     closed_entries: usize,
     producers: Producers,
     losses: Losses,
-    conflicts: u64,
-    too_old: u64,
 }
 
 fn minute(now_ns: i64) -> i64 {
@@ -141,15 +138,13 @@ impl Dedupe {
             closed_entries: 0,
             producers: Producers::new(limits.producers),
             losses: Losses::default(),
-            conflicts: 0,
-            too_old: 0,
             limits,
         }
     }
 
     /// What is known of a request that arrives now.
-    pub(crate) fn look(&mut self, key: &Key, now_ns: i64) -> Seen {
-        let seen = match *key {
+    pub(crate) fn look(&self, key: &Key, now_ns: i64) -> Seen {
+        match *key {
             Key::None => Seen::Fresh,
             Key::Content(content) => match self.find_content(content, now_ns) {
                 Some((generation, entry)) => duplicate(generation, key, entry.lsn),
@@ -167,10 +162,7 @@ impl Dedupe {
                     Numbered::Seen(lsn) => Seen::Duplicate { lsn, response: self.answer(key) },
                 }
             }
-        };
-        self.conflicts += u64::from(seen == Seen::Conflict);
-        self.too_old += u64::from(seen == Seen::TooOld);
-        seen
+        }
     }
 
     /// The answer that a numbered batch got; a plain success where it is no longer known.
@@ -242,6 +234,7 @@ impl Dedupe {
 
     /// Lead to every entry that is held.
     fn index_all(&mut self) {
+        self.index.reserve(self.closed_entries);
         for generation in &self.closed {
             let place = |named, offset| Place { generation: generation.number, named, offset };
             for (offset, entry) in generation.contents.iter().enumerate() {
@@ -275,7 +268,7 @@ impl Dedupe {
         if self.open.is_empty() {
             return;
         }
-        let next = Generation::new(self.open.number + 1, self.open.minute);
+        let next = self.open.successor();
         let mut closed = std::mem::replace(&mut self.open, next);
         closed.close();
         self.closed_entries += closed.entries();
@@ -319,8 +312,6 @@ impl Dedupe {
             horizon_s: since_loss_s.unwrap_or(f64::INFINITY).clamp(0.0, self.limits.horizon_s),
             evicted_early: self.losses.entries,
             producers_evicted: self.producers.evicted,
-            conflicts: self.conflicts,
-            too_old: self.too_old,
         }
     }
 }
@@ -411,7 +402,6 @@ mod tests {
         assert_eq!(Seen::Conflict, dedupe.look(&named(1, 2), NOW));
         assert_eq!(Seen::Fresh, dedupe.look(&named(2, 1), NOW));
         assert_eq!(known(1, b""), dedupe.look(&named(1, 1), NOW));
-        assert_eq!(1, dedupe.stats(NOW).conflicts);
     }
 
     /// A request is remembered for the horizon, forgotten a minute later, and may come again then.
@@ -510,7 +500,7 @@ mod tests {
         }
         assert_eq!(16, files.len());
         assert!(sizes[29] < sizes[5] + 16, "{sizes:?}");
-        let mut loaded = load(LIMITS, &folder, &files);
+        let loaded = load(LIMITS, &folder, &files);
         let now_ns = NOW + 29 * MINUTE_NS;
         for cut in 0..30 {
             for key in [content(cut), named(cut, cut), numbered(cut), named(cut, cut + 1)] {
@@ -528,7 +518,7 @@ mod tests {
         dedupe.insert(&content(1), Lsn(1), NOW, b"");
         for _ in 0..2 {
             let files = dedupe.freeze().save(&RealDisk, &folder.0, Lsn(1)).expect("writable");
-            let mut loaded = load(LIMITS, &folder, &files);
+            let loaded = load(LIMITS, &folder, &files);
             assert_eq!(known(1, b""), loaded.look(&content(1), NOW));
         }
     }
@@ -557,7 +547,7 @@ mod tests {
             dedupe.insert(&content(number), Lsn(number + 1), NOW, b"");
         }
         let files = dedupe.freeze().save(&RealDisk, &folder.0, Lsn(1_000)).expect("writable");
-        let mut loaded = load(Limits { entries: 500, ..LIMITS }, &folder, &files);
+        let loaded = load(Limits { entries: 500, ..LIMITS }, &folder, &files);
         let stats = loaded.stats(NOW);
         assert!(stats.entries <= 500 && stats.evicted_early >= 500, "{stats:?}");
         assert!(matches!(loaded.look(&content(999), NOW), Seen::Duplicate { .. }));
