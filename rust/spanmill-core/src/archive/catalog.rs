@@ -16,6 +16,13 @@ pub(crate) struct Keep {
     pub bytes_max: u64,
 }
 
+impl Keep {
+    /// As long as memory keeps each tier, in so many bytes.
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self { slots: std::array::from_fn(|tier| TIERS[tier].slots), bytes_max }
+    }
+}
+
 /// One file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct File {

@@ -10,6 +10,8 @@ mod cache;
 mod catalog;
 mod pass;
 mod segment;
+#[cfg(test)]
+mod tests;
 mod wanted;
 
 use std::collections::VecDeque;

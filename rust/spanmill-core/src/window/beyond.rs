@@ -97,6 +97,9 @@ impl Kept {
         let mut gaps = vec![slice];
         for (tier, &Tier { width_s, .. }) in TIERS.iter().enumerate().rev() {
             let first = self.first_s(used, tier);
+            if first == i64::MAX {
+                continue;
+            }
             let sealed = down(self.through_s(), width_s);
             let mut uncovered = Vec::new();
             for (from, to) in gaps {
