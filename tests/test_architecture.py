@@ -38,9 +38,10 @@ RUST_LAYERS: Final = {
     5: {"batch"},
     6: {"columns", "record"},
     7: {"state"},
-    8: {"checkpoint", "threads", "ingest", "query", "retirement", "rollup"},
-    9: {"recover"},
-    10: {"lib"},
+    8: {"checkpoint", "ingest", "query", "retirement", "rollup"},
+    9: {"doctor", "recover", "upkeep"},
+    10: {"threads"},
+    11: {"lib"},
 }
 """Modules of spanmill-core; one uses modules of a lower layer only."""
 

@@ -1,6 +1,7 @@
 """The Rust core, as Python sees it: bytes in, bytes out, Arrow, and the digest by itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self, final, overload
 
 import numpy as np
@@ -12,7 +13,9 @@ __all__ = [
     "Engine",
     "RollupStream",
     "build_info",
+    "examine_folder",
     "explain_traces",
+    "repair_folder",
     "signals",
 ]
 
@@ -28,6 +31,23 @@ def explain_traces(request: bytes) -> bytes:
 
     Raises:
         WireError: The bytes are not valid OTLP.
+    """
+
+def examine_folder(path: Path) -> bytes:
+    """
+    Say what is in a data folder that no daemon holds, as JSON; changes nothing.
+
+    Raises:
+        FolderInUse: A daemon holds it.
+        StartError: It cannot be read, or another version wrote it. Damage is no error.
+    """
+
+def repair_folder(path: Path) -> bytes:
+    """
+    Cut the journal where it is damaged, and say what was given up and kept, as JSON.
+
+    Raises:
+        FolderInUse, StartError: As for `examine_folder`.
     """
 
 @final

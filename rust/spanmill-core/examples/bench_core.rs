@@ -9,9 +9,9 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spanmill_core::{Engine, Sender};
 use spanmill_core::clock::SystemClock;
 use spanmill_core::config::Config;
+use spanmill_core::{Engine, Sender};
 
 const CONFIG: &str = r#"{
     "data_dir": "DIR", "durability": "off",

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
@@ -13,7 +13,7 @@ use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
 pub type Condition = (String, Vec<String>);
 
 /// Everything the engine needs to know.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Folder that this engine alone may use.
@@ -39,10 +39,19 @@ impl Config {
     pub fn from_json(json: &str) -> Result<Self> {
         serde_json::from_str(json).map_err(|error| Error::Config(error.to_string()))
     }
+
+    /// The JSON form.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] where `data_dir` is not Unicode.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::Config(error.to_string()))
+    }
 }
 
 /// What an acknowledgement promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// It is on the disk.
@@ -54,7 +63,7 @@ pub enum Durability {
 }
 
 /// How event time moves.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WindowConfig {
     /// How far the watermark trails the newest event.
@@ -66,7 +75,7 @@ pub struct WindowConfig {
 }
 
 /// One view: which events, cut how, measured by what.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ViewConfig {
     /// Unique name.
@@ -85,7 +94,7 @@ pub struct ViewConfig {
 }
 
 /// One objective.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveConfig {
     /// Unique name.
@@ -110,7 +119,7 @@ pub struct ObjectiveConfig {
 }
 
 /// Bounds on everything that grows.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Series of one view.

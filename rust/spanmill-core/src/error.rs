@@ -92,6 +92,18 @@ pub enum Error {
         /// Those that this version reads.
         wanted: String,
     },
+    /// There are checkpoints, and none of them reads.
+    #[error(
+        "no checkpoint in {} reads: {found}; run `spanmill doctor --data-dir DIR` to see what is \
+         affected",
+        .folder.display()
+    )]
+    NoCheckpoint {
+        /// The folder of checkpoints.
+        folder: PathBuf,
+        /// Each with what is wrong.
+        found: String,
+    },
     /// The journal cannot be written: nothing may be acknowledged any more.
     #[error(
         "journal {}: {source}; acknowledging nothing more: restart the daemon once the disk is well, \

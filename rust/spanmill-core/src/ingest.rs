@@ -170,13 +170,7 @@ fn define(state: &State, id: ValueId, journaled: &mut Journaled, definitions: &m
 }
 
 /// Write down what was ruled, and do it. Whether it is durable is for the caller to wait for.
-fn carry_out(
-    state: &State,
-    work: &mut Work,
-    key: &Key,
-    mut verdict: Verdict<'_>,
-    response: &[u8],
-) {
+fn carry_out(state: &State, work: &mut Work, key: &Key, mut verdict: Verdict<'_>, response: &[u8]) {
     let Work { batch, definitions, key: written, .. } = work;
     let ruling = verdict.ruling;
     if let Some((slot, journal)) = verdict.slot.take().zip(state.journal()) {
@@ -238,6 +232,7 @@ pub(crate) fn apply(state: &State, batch: &mut Batch, ruling: &Ruling) {
                 wide: &batch.wide,
                 horizon_ns: ruling.horizon_ns,
                 sealed: ruling.sealed,
+                cut: ruling.cut,
             });
         }
     }

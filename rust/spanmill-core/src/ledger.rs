@@ -63,7 +63,8 @@ impl Classes {
     }
 
     fn save(&self, out: &mut Writer) {
-        let Self { received, counted, duplicate, late, rejected, sampled_out, at_least_once } = self;
+        let Self { received, counted, duplicate, late, rejected, sampled_out, at_least_once } =
+            self;
         let named = [received, counted, duplicate, late, sampled_out, at_least_once];
         for events in named.into_iter().chain(rejected) {
             out.varint(*events);

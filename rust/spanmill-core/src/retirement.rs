@@ -45,10 +45,8 @@ pub(crate) fn retire(state: &State) -> Result<()> {
     if silent.iter().all(Vec::is_empty) && !crowded && !views.iter().any(resting) {
         return Ok(());
     }
-    let most = Retire {
-        series: silent.clone(),
-        values: crowded.then(|| vec![0; state.values.held()]),
-    };
+    let most =
+        Retire { series: silent.clone(), values: crowded.then(|| vec![0; state.values.held()]) };
     state.sequence.let_go(state.journal(), most.bytes_max(), |watched, journaled, slot| {
         let series = views.iter().zip(silent).map(|(view, silent)| let_go(view, silent)).collect();
         let values = crowded.then(|| {

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::budget::HORIZON_S;
 use crate::clock::SECOND_NS;
-use crate::config::{Limits, WindowConfig};
+use crate::config::WindowConfig;
 use crate::dedupe::{self, Dedupe, Frozen, Key, Seen};
 use crate::error::{Error, Result};
 use crate::journal::{Journal, Lsn, Slot};
@@ -172,16 +172,12 @@ fn nanoseconds(seconds: f64) -> i64 {
 }
 
 impl Sequencer {
-    pub(crate) fn new(config: &WindowConfig, limits: &Limits) -> Self {
+    pub(crate) fn new(config: &WindowConfig, limits: dedupe::Limits) -> Self {
         let state = State {
             time: EventTime::default(),
             cut: 0,
             skew: SkewWatch::default(),
-            dedupe: Dedupe::new(dedupe::Limits {
-                entries: limits.dedupe_entries,
-                producers: limits.producers,
-                horizon_s: limits.dedupe_horizon_s,
-            }),
+            dedupe: Dedupe::new(limits),
             journaled: Journaled::default(),
         };
         Self {
@@ -421,25 +417,37 @@ mod tests {
     const NOW: i64 = 1_795_219_200 * SECOND_NS;
 
     fn sequencer() -> Sequencer {
-        Sequencer::new(&WindowConfig { lateness_s: 60.0, future_skew_s: 5.0, idle_s: 30.0 })
+        let config = WindowConfig { lateness_s: 60.0, future_skew_s: 5.0, idle_s: 30.0 };
+        let limits = dedupe::Limits { entries: 100, producers: 10, horizon_s: 900.0 };
+        Sequencer::new(&config, limits)
     }
 
     fn watermark_s(sequencer: &Sequencer) -> i64 {
         (sequencer.event_time().watermark_ns.expect("has one") - NOW) / SECOND_NS
     }
 
-    fn admit(sequencer: &Sequencer, newest_ns: i64) -> Verdict<'_> {
-        let arrival = Arrival {
+    fn arrival<'a>(sequencer: &Sequencer, newest_ns: i64, key: &'a Key) -> Arrival<'a> {
+        Arrival {
             now_ns: NOW,
             steady_ns: 0,
             newest_ns: Some(newest_ns),
             epoch: sequencer.epoch(),
-            accounts: &Accounts::default(),
-        };
-        match sequencer.admit(&arrival, || ()) {
+            by_source: &[],
+            key,
+            record_bytes: 0,
+        }
+    }
+
+    fn admit(sequencer: &Sequencer, newest_ns: i64) -> Verdict<'_> {
+        let arrival = arrival(sequencer, newest_ns, &Key::None);
+        match sequencer.admit(&arrival, None, |_, _| Vec::new()) {
             Admission::Admitted(verdict) => verdict,
             _ => panic!("nothing speaks against it"),
         }
+    }
+
+    fn tick(sequencer: &Sequencer, now_ns: i64) {
+        sequencer.tick(now_ns, None, 0, |_, _| panic!("has no journal")).expect("no journal");
     }
 
     /// The watermark trails the newest event by the lateness, never passes wall time and never falls.
@@ -459,10 +467,13 @@ mod tests {
     fn idle_stops_at_the_newest_event() {
         let sequencer = sequencer();
         drop(admit(&sequencer, NOW));
-        sequencer.tick(NOW + 29 * SECOND_NS);
+        tick(&sequencer, NOW + 29 * SECOND_NS);
         assert_eq!(-60, watermark_s(&sequencer));
-        sequencer.tick(NOW + 3_600 * SECOND_NS);
+        tick(&sequencer, NOW + 3_600 * SECOND_NS);
         assert_eq!(0, watermark_s(&sequencer));
+        let lsn = sequencer.event_time().lsn;
+        tick(&sequencer, NOW + 7_200 * SECOND_NS);
+        assert_eq!(lsn, sequencer.event_time().lsn, "what changes nothing is no record");
     }
 
     /// A batch is judged by what came before it: its own newest event makes none of it late.
@@ -470,29 +481,57 @@ mod tests {
     fn a_batch_does_not_judge_itself() {
         let sequencer = sequencer();
         let verdict = admit(&sequencer, NOW);
-        assert_eq!(i64::MIN, verdict.sealed);
+        assert_eq!(i64::MIN, verdict.ruling.sealed);
         drop(verdict);
         let verdict = admit(&sequencer, NOW);
-        assert_eq!((NOW / SECOND_NS - 60) / BUCKET_S, verdict.sealed);
+        assert_eq!((NOW / SECOND_NS - 60) / BUCKET_S, verdict.ruling.sealed);
         drop(verdict);
-        assert_eq!(2, sequencer.event_time().batches);
+        assert_eq!(Lsn(2), sequencer.event_time().lsn);
+    }
+
+    /// A batch that comes again is settled as a copy, gets the first one's answer and a number of
+    /// its own, and moves nothing.
+    #[test]
+    fn copies_get_the_first_answer() {
+        let sequencer = sequencer();
+        let key = Key::Content(7);
+        let first = arrival(&sequencer, NOW, &key);
+        let admission = sequencer.admit(&first, None, |step, _| {
+            assert!(matches!(step, Step::First(_)));
+            b"late: 1".to_vec()
+        });
+        drop(admission);
+        let before = sequencer.event_time();
+        let again = sequencer.admit(&first, None, |step, _| {
+            assert!(matches!(step, Step::Again));
+            Vec::new()
+        });
+        let Admission::Known(known) = again else { panic!("was here before") };
+        assert_eq!((Lsn(1), &b"late: 1"[..]), (known.first, &known.response[..]));
+        drop(known);
+        assert_eq!(EventTime { lsn: Lsn(2), ..before }, sequencer.event_time());
     }
 
     /// A batch decoded before ids were let go is turned away, unnumbered and unresolved.
     #[test]
     fn stale_batches_are_turned_away() {
         let sequencer = sequencer();
-        let accounts = Accounts::default();
-        let arrival = Arrival {
-            now_ns: NOW,
-            steady_ns: 0,
-            newest_ns: Some(NOW),
-            epoch: sequencer.epoch(),
-            accounts: &accounts,
-        };
-        sequencer.let_go(|_| ());
-        let admission = sequencer.admit(&arrival, || panic!("must not be resolved"));
+        let arrival = arrival(&sequencer, NOW, &Key::None);
+        sequencer.let_go(None, 0, |_, _, _| ()).expect("no journal");
+        let admission = sequencer.admit(&arrival, None, |_, _| panic!("must not be settled"));
         assert!(matches!(admission, Admission::Stale));
-        assert_eq!(0, sequencer.event_time().batches);
+        assert_eq!(Lsn(1), sequencer.event_time().lsn);
+    }
+
+    /// A replay leaves the sequencing point where the rulings had left it.
+    #[test]
+    fn replaying_rulings_repeats_them() {
+        let (live, replayed) = (sequencer(), sequencer());
+        for newest_ns in [NOW - 100 * SECOND_NS, NOW, NOW - 500 * SECOND_NS] {
+            let ruling = admit(&live, newest_ns).ruling;
+            let again = replayed.replay(ruling, true, (&Key::None, &[]));
+            assert_eq!(ruling, again);
+        }
+        assert_eq!(live.event_time(), replayed.event_time());
     }
 }

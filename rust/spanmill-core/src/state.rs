@@ -1,8 +1,8 @@
 //! What the paths of ingest, query and rollup share.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -10,6 +10,7 @@ use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
 use crate::codec::Writer;
 use crate::config::{Config, Limits};
+use crate::dedupe;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::journal::{Journal, Slot};
@@ -23,6 +24,15 @@ use crate::view::{Plan, View};
 use crate::window::{
     BUCKET_S, Footprint, Held, Kept, Leaf, SealSink, SealedBucket, TIERS, WindowStore, demote,
 };
+
+/// How many requests are known again, and for how long.
+pub(crate) fn dedupe_limits(limits: &Limits) -> dedupe::Limits {
+    dedupe::Limits {
+        entries: limits.dedupe_entries,
+        producers: limits.producers,
+        horizon_s: limits.dedupe_horizon_s,
+    }
+}
 
 /// Keyed by when and where we started: enough against strings chosen beforehand.
 pub(crate) fn seed(clock: &dyn Clock) -> u64 {
@@ -108,6 +118,8 @@ pub(crate) struct State {
     pub retired_at_ns: AtomicI64,
     /// Steady time before which no value could be let go of, nanoseconds.
     pub values_looked_through_ns: AtomicI64,
+    /// Held by who seals, lets go of ids, or notes down what there is: one of them at a time.
+    pub upkeep: Mutex<()>,
     /// What queries may count on.
     kept: RwLock<Kept>,
     sealer: Mutex<Sealer>,
@@ -134,13 +146,14 @@ impl State {
             disk,
             folder: config.data_dir.clone(),
             journal: OnceLock::new(),
-            sequence: Sequencer::new(&config.window, &limits),
+            sequence: Sequencer::new(&config.window, dedupe_limits(&limits)),
             ledger: Ledger::new(limits.sources),
             limits,
             stats: Stats::default(),
             scratch: Scratch::default(),
             retired_at_ns: AtomicI64::new(0),
             values_looked_through_ns: AtomicI64::new(0),
+            upkeep: Mutex::new(()),
             kept: RwLock::default(),
             sealer: Mutex::default(),
             demoted: Default::default(),
@@ -150,11 +163,6 @@ impl State {
     /// Where records go; `None` while durability is off.
     pub(crate) fn journal(&self) -> Option<&Journal> {
         self.journal.get().map(|journal| &**journal)
-    }
-
-    /// The same, to be shared with its threads.
-    pub(crate) fn shared_journal(&self) -> Option<Arc<Journal>> {
-        self.journal.get().map(Arc::clone)
     }
 
     /// Write records here from now on; once, when everything in it is recovered.
@@ -170,6 +178,11 @@ impl State {
     /// What is held, and so what can be answered.
     pub(crate) fn kept(&self) -> Kept {
         self.kept.read().clone()
+    }
+
+    /// Count on what a checkpoint says was held.
+    pub(crate) fn keep(&self, kept: Kept) {
+        *self.kept.write() = kept;
     }
 
     /// Hand every sealed bucket to `sink` from now on.

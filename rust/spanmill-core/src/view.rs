@@ -6,6 +6,7 @@ use parking_lot::{Mutex, RwLock};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::budget::{HORIZON_S, Objective};
+use crate::codec::{Read, Reader, Writer};
 use crate::companion::Companions;
 use crate::config::{
     Condition, Config, ObjectiveConfig, ViewConfig, dimension, measure, shown_dimension,
@@ -54,6 +55,21 @@ impl Grouping {
     /// Values that the configuration names here.
     pub(crate) fn named_values(&self) -> impl Iterator<Item = ValueId> {
         self.conditions.iter().flat_map(|(_, accepted)| accepted).copied()
+    }
+
+    /// Write the identities down, a part at a time: nobody waits for all of them.
+    pub(crate) fn save_identities(&self, out: &mut Writer) {
+        let mut next = Some(0);
+        while let Some(first) = next {
+            next = self.identities.read().save_some(first, out);
+        }
+    }
+
+    /// Put identities back that [`Grouping::save_identities`] wrote; their values are below `ids`.
+    pub(crate) fn load_identities(&self, reader: &mut Reader<'_>, ids: ValueId) -> Read<()> {
+        let loaded = self.identities.read().load(reader, ids)?;
+        *self.identities.write() = loaded;
+        Ok(())
     }
 
     /// Whether an event with these dimension values, by slot, belongs here.

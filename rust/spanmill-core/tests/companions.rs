@@ -4,9 +4,9 @@ mod rig;
 
 use rig::{Rig, SECOND_NS, parse, request_of, span_of};
 use serde_json::{Value as Json, json};
-use spanmill_core::{Engine, Sender};
 use spanmill_core::clock::ManualClock;
 use spanmill_core::error::Error;
+use spanmill_core::{Engine, Sender};
 
 const NOW_S: i64 = 1_795_219_200;
 

@@ -16,7 +16,7 @@ mod read;
 mod segment;
 mod stats;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod waiting;
 
 use std::fmt;
@@ -40,8 +40,11 @@ use self::stats::Counters;
 use self::waiting::Waiting;
 
 pub(crate) use self::examine::{Examined, Repaired, examine, repair};
-pub(crate) use self::read::{Replayed, Torn, replay};
+pub(crate) use self::read::{Damage, replay};
 pub(crate) use self::stats::JournalStats;
+
+/// Its folder, in the data folder.
+pub(crate) const FOLDER: &str = "journal";
 
 /// Of the frames and of what is in them; raised whenever either changes.
 pub(crate) const LAYOUT: u32 = 1;
@@ -79,6 +82,10 @@ pub struct Weakened {
     pub skip_sync: bool,
     /// Believe every frame that could be one.
     pub skip_crc: bool,
+    /// Leave what was seen before out of checkpoints.
+    pub forget_dedupe: bool,
+    /// Let go of what older checkpoints need before a new one is durable.
+    pub unlink_first: bool,
 }
 
 /// How the journal is kept.

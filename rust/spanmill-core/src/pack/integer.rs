@@ -27,6 +27,8 @@ const UNITS: [i64; 1 << UNIT_BITS] = [1, 1_000, 1_000_000, 1_000_000_000];
 const WIDE_BITS: u32 = 20;
 /// Nor is looking for steps worth its time below.
 const STEPS_FROM_BITS: u32 = 4;
+/// So many steps show whether they are any shorter.
+const STEPS_LOOK: usize = 32;
 
 const CHOICES_MAX: usize = 64;
 /// After so many values it shows whether they repeat.
@@ -94,7 +96,8 @@ pub(super) fn write(values: &mut [i64], mark: u8, nature: Nature, out: &mut Writ
         choices.write(out);
         return;
     }
-    if width >= STEPS_FROM_BITS {
+    let look = &values[..values.len().min(STEPS_LOOK)];
+    if width >= STEPS_FROM_BITS && Range::of(steps(look)).width() < width {
         let range = Range::of(steps(values));
         // A first value is as long as a least one; the least step is a number more.
         if bytes_of(values.len() - 1, range.width()) + VARINT_MAX < bytes_of(values.len(), width) {

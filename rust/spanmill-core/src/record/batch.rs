@@ -13,7 +13,7 @@ use crate::view::Plan;
 use crate::wide::NO_VALUE;
 
 use super::accounts;
-use super::column::{self, Found, PRESENCE_MAX, Present};
+use super::column::{self, Found, Gathered, PRESENCE_MAX};
 use super::definition::{self, Defined};
 
 /// Verdicts on a batch, and what else a replay needs beside its events.
@@ -138,8 +138,9 @@ fn write_block(batch: &Batch, plan: &Plan, start: usize, out: &mut Writer) {
         if follows(rows, plan, slot) {
             column::write_following(out);
         } else {
-            let values = rows.chunks_exact(stride).map(|row| row[slot]);
-            Present::of(values, |value| value.to_bits() != ABSENT).write(out, write_f64);
+            let is_there = |value: f64| value.to_bits() != ABSENT;
+            let column = rows.iter().skip(slot).step_by(stride).copied();
+            Gathered::of(column, is_there).write(is_there, write_f64, out);
         }
     }
     for groups in &batch.groups[..plan.views.len()] {
@@ -148,8 +149,9 @@ fn write_block(batch: &Batch, plan: &Plan, start: usize, out: &mut Writer) {
     let stride = wide_columns(plan);
     let rows = &batch.wide.hashes[start * stride..end * stride];
     for column in 0..stride {
-        let values = rows.chunks_exact(stride).map(|row| row[column]);
-        Present::of(values, |hash| *hash != NO_VALUE).write(out, write_u64);
+        let is_there = |hash| hash != NO_VALUE;
+        let column = rows.iter().skip(column).step_by(stride).copied();
+        Gathered::of(column, is_there).write(is_there, write_u64, out);
     }
 }
 

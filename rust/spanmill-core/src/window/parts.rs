@@ -290,12 +290,10 @@ pub(crate) struct Edge {
     pub cut: u64,
     /// What no earlier file has of what was open, a generation a shard at most.
     pub parts: Vec<Arc<Frozen>>,
-    /// Cuts whose files hold something that is not sealed yet, this one's included.
-    pub needs: Vec<u64>,
     pub totals: Totals,
 }
 
-/// What of a view is counted since the start, or by bucket.
+/// What of a view is counted since the start, or by bucket, and where the rest lies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     /// Events of each series by id; trailing series without any are left out.
@@ -304,10 +302,13 @@ pub(crate) struct Totals {
     pub late: Vec<(u32, Arc<Late>)>,
     /// Values by measure.
     pub values: Vec<u64>,
+    /// Cuts whose files hold something that is not sealed yet, in order; that of the totals
+    /// themselves is the last. Another view may need others of the same files.
+    pub needs: Vec<u64>,
 }
 
 impl Totals {
-    fn of(shards: Vec<Noted>, values: Vec<u64>) -> Self {
+    fn of(shards: Vec<Noted>, values: Vec<u64>, needs: Vec<u64>) -> Self {
         let slots = shards.iter().map(|noted| noted.events.len()).max().unwrap_or(0);
         let mut events = vec![0; slots * SHARDS];
         let mut late = Vec::new();
@@ -320,7 +321,7 @@ impl Totals {
         let length = events.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
         events.truncate(length);
         late.sort_unstable_by_key(|(series, _)| *series);
-        Self { events, late, values }
+        Self { events, late, values, needs }
     }
 }
 
@@ -354,7 +355,7 @@ impl WindowStore {
         let parts = self.generation(cut);
         let needs = live.difference(&joined).copied().filter(|known| *known != cut);
         let needs = needs.chain(Some(cut)).collect();
-        Edge { cut, parts, needs, totals: Totals::of(noted, values) }
+        Edge { cut, parts, totals: Totals::of(noted, values, needs) }
     }
 
     /// Generations that become one with that of `cut`: those that are in no file, or all of
@@ -395,9 +396,14 @@ impl WindowStore {
         self.shards().iter().filter_map(|shard| of_cut(&shard.lock())).collect()
     }
 
-    /// The file of `cut` is durable: what is in it need not be written again.
+    /// The checkpoint of `cut` is published: what is in its file need not be written again.
     pub(crate) fn saved(&self, cut: u64) {
         let _ = self.saved.lock().insert(cut);
+    }
+
+    /// No file has what is open: the next one gets all of it.
+    pub(crate) fn forget_saved(&self) {
+        self.saved.lock().clear();
     }
 
     /// Cuts that still have something which is not sealed yet.
@@ -406,6 +412,11 @@ impl WindowStore {
         let live: BTreeSet<u64> =
             self.shards().iter().flat_map(|shard| cuts(&shard.lock())).collect();
         live.into_iter().collect()
+    }
+
+    /// Whether a file's parts of the cut `cut` are to be put back: the totals name it.
+    pub(super) fn wants(&self, cut: u64) -> bool {
+        self.saved.lock().contains(&cut)
     }
 
     /// Put back what a file has of the cut `cut` in one shard; says whether it lacked it.
@@ -417,12 +428,11 @@ impl WindowStore {
         if let Some(last) = parts.last().filter(|_| lacks) {
             shard.reach(slot_of(last.series));
             shard.frozen.push(Arc::new(Frozen::new(cut, parts, held)));
-            self.saved(cut);
         }
         lacks
     }
 
-    /// Put back what is counted, as it stood at the cut `cut`.
+    /// Put back what is counted, as it stood at the cut `cut`; the files that it names come after.
     pub(crate) fn set_totals(&self, cut: u64, totals: Totals) {
         for (number, shard) in self.shards().iter().enumerate() {
             let mut shard = shard.lock();
@@ -440,8 +450,8 @@ impl WindowStore {
             shard.reach(slot_of(series));
             shard.set_late(series, late);
         }
-        let mut taken = self.taken.lock();
-        *taken = Taken { cut, values: totals.values, noted: None };
+        *self.saved.lock() = totals.needs.into_iter().collect();
+        *self.taken.lock() = Taken { cut, values: totals.values, noted: None };
     }
 
     /// Say anew which of these series are silent, once everything of them was put back.
@@ -539,7 +549,7 @@ mod tests {
                         }
                         let edge = cut.store.freeze_all(cut.cut);
                         prop_assert_eq!(wanted, told(&edge.totals));
-                        prop_assert!(edge.needs.len() <= GENERATIONS_MAX);
+                        prop_assert!(edge.totals.needs.len() <= GENERATIONS_MAX);
                         if saved {
                             cut.store.saved(cut.cut);
                         }
@@ -578,10 +588,10 @@ mod tests {
         windows.store.saved(1);
         let _ = windows.push(one(1, 5, 3));
         let edge = windows.freeze();
-        assert_eq!((1, vec![1, 2]), (parts_of(&edge), edge.needs));
+        assert_eq!((1, vec![1, 2]), (parts_of(&edge), edge.totals.needs));
         windows.store.saved(2);
         let _ = windows.seal(6);
-        assert_eq!(vec![3], windows.freeze().needs);
+        assert_eq!(vec![3], windows.freeze().totals.needs);
     }
 
     /// What never reached a file is given again with the next cut, as one.
@@ -592,7 +602,7 @@ mod tests {
         let _ = windows.freeze();
         let _ = windows.push(one(1, 5, 3));
         let edge = windows.freeze();
-        assert_eq!((2, vec![2]), (parts_of(&edge), edge.needs));
+        assert_eq!((2, vec![2]), (parts_of(&edge), edge.totals.needs));
         assert_eq!(vec![2], windows.store.live_generations());
     }
 
@@ -603,7 +613,7 @@ mod tests {
         for cut in 1..=100 {
             let _ = windows.push(one(0, 5, 30));
             let edge = windows.freeze();
-            assert!(edge.needs.len() <= GENERATIONS_MAX, "{:?}", edge.needs);
+            assert!(edge.totals.needs.len() <= GENERATIONS_MAX, "{:?}", edge.totals.needs);
             windows.store.saved(cut);
         }
         assert_eq!(3_000, windows.count(0));

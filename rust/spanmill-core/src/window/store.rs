@@ -66,7 +66,7 @@ pub struct ByShard {
 
 impl ByShard {
     /// Group event places by shard: one counting sort, two passes.
-    fn group(&mut self, series: &[u32]) {
+    pub(crate) fn group(&mut self, series: &[u32]) {
         self.starts.clear();
         self.starts.resize(SHARDS + 1, 0);
         let taken = || series.iter().enumerate().filter(|(_, s)| **s != NOT_TAKEN);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use serde_json::{Value as Json, json};
-use spanmill_core::{Engine, Sender};
 use spanmill_core::clock::ManualClock;
 use spanmill_core::config::Config;
 use spanmill_core::error::Error;
 use spanmill_core::window::SealSink;
+use spanmill_core::{Engine, Sender};
 
 pub const SECOND_NS: i64 = 1_000_000_000;
 
@@ -95,7 +95,10 @@ impl Rig {
 
     /// Ingest spans of one tenant; all of them must be taken.
     pub fn send(&self, tenant: &str, spans: &[Span<'_>]) {
-        let answer = self.engine.ingest_traces(&request(tenant, spans), Sender::default()).expect("valid OTLP");
+        let answer = self
+            .engine
+            .ingest_traces(&request(tenant, spans), Sender::default())
+            .expect("valid OTLP");
         assert!(answer.is_empty(), "refused some of the spans");
     }
 }
