@@ -38,7 +38,7 @@ RUST_LAYERS: Final = {
     5: {"batch"},
     6: {"columns", "record"},
     7: {"state"},
-    8: {"checkpoint", "ingest", "query", "retirement", "rollup"},
+    8: {"checkpoint", "fingerprint", "ingest", "query", "retirement", "rollup"},
     9: {"doctor", "recover", "upkeep"},
     10: {"threads"},
     11: {"lib"},

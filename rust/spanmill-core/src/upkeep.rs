@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde_json::{Value as Json, json};
 
 use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed};
 use crate::config::Config;
@@ -127,7 +128,10 @@ impl Upkeep {
         }
     }
 
-    pub(crate) fn last_checkpoint(&self) -> LastCheckpoint {
-        self.last.lock().clone()
+    /// What is durable, and how, for metrics.
+    pub(crate) fn add_stats(&self, stats: &mut Json) {
+        stats["durability"] = json!(self.config.durability);
+        stats["journal"] = json!(self.state.journal().map(Journal::stats));
+        stats["checkpoint"] = json!(*self.last.lock());
     }
 }
