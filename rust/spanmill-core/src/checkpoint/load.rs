@@ -188,7 +188,7 @@ impl Loaded {
             counters: self.manifest.counters.clone(),
             edges: edges.collect(),
             progress,
-            bytes: 0,
+            ..Last::default()
         }
     }
 

@@ -92,11 +92,11 @@ pub(super) fn checkpoints(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<(Lsn, 
 pub(super) fn unneeded(
     disk: &dyn Disk,
     data_dir: &Path,
-    folders: &[String],
+    folders: &[impl AsRef<str>],
     needed: &BTreeSet<&str>,
 ) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for folder in folders {
+    for folder in folders.iter().map(AsRef::as_ref) {
         for name in list(disk, data_dir, folder)? {
             let name = format!("{folder}/{name}");
             if !needed.contains(name.as_str()) {

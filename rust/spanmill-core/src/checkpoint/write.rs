@@ -43,22 +43,10 @@ const SHORTER: u64 = 4;
 pub(crate) struct Sealed {
     /// Every file of sealed buckets that queries or a recovery may need.
     pub files: Vec<FileRef>,
+    /// Files that may go once no checkpoint names them; told once.
+    pub expired: Vec<String>,
     /// What [`super::Restored`] gives back.
     pub state: Vec<u8>,
-}
-
-impl Sealed {
-    /// What the archive has now; everything sealed must be written.
-    pub(crate) fn of(state: &State) -> Self {
-        let Some(archive) = state.archive() else { return Self::default() };
-        let named = |file: &archive::File| FileRef {
-            name: file.path().to_string_lossy().into_owned(),
-            bytes: file.bytes,
-        };
-        let mut saved = Writer::default();
-        archive.save(&mut saved);
-        Self { files: archive.files().iter().map(named).collect(), state: saved.0 }
-    }
 }
 
 /// What a checkpoint needs of others.
@@ -118,6 +106,8 @@ pub(super) struct Last {
     pub counters: Vec<CounterFile>,
     /// Edge files by cut.
     pub edges: BTreeMap<u64, FileRef>,
+    /// Files of sealed buckets that may go once no checkpoint names them.
+    pub expired: Vec<String>,
     /// Where the journal was.
     pub progress: Progress,
     pub bytes: u64,
@@ -153,7 +143,7 @@ impl Checkpointer {
         weakened: Weakened,
         last: Last,
     ) -> Result<Self> {
-        for folder in [FOLDER, EDGES, counters::FOLDER, dedupe::FOLDER] {
+        for folder in FOLDERS {
             let path = data_dir.join(folder);
             disk.create_dir(&path).map_err(failed(&path))?;
         }
@@ -185,6 +175,7 @@ impl Checkpointer {
         now: Progress,
     ) -> Result<Report> {
         let mut last = self.last.lock();
+        last.expired.extend(parts.sealed.expired.iter().cloned());
         let begun_ns = state.clock.steady_ns();
         let (cut, books) = state.sequence.cut(|| state.ledger.books());
         let cut_lsn = cut.time.lsn;
@@ -196,7 +187,8 @@ impl Checkpointer {
             Err(error) => {
                 objectives(state).iter().for_each(|objective| objective.abandon());
                 // Most likely the disk is full: what is of no use goes.
-                let _ = self.sweep(state, &last.kept);
+                let Last { kept, expired, .. } = &mut *last;
+                let _ = self.sweep(kept, expired);
                 return Err(error);
             }
         };
@@ -209,7 +201,8 @@ impl Checkpointer {
         last.edges = written.edges;
         last.bytes = written.bytes;
         last.progress = Progress { lsn: cut_lsn, ..now };
-        self.sweep(state, &last.kept)?;
+        let Last { kept, expired, .. } = &mut *last;
+        self.sweep(kept, expired)?;
         if let Some(oldest) = last.kept.first() {
             (parts.release_before)(oldest.lsn.next())?;
         }
@@ -294,7 +287,7 @@ impl Checkpointer {
         let name = names::fresh(&*self.disk, &self.data_dir, FOLDER, (lsn, "ckpt"))?;
         let new = Kept::of(name.clone(), &written.manifest);
         if self.weakened.unlink_first {
-            self.sweep(state, std::slice::from_ref(&new))?;
+            self.sweep(std::slice::from_ref(&new), &mut last.expired)?;
             (parts.release_before)(lsn.next())?;
         }
         written.bytes += written.manifest.write(&*self.disk, &self.data_dir.join(&name))?;
@@ -306,30 +299,30 @@ impl Checkpointer {
     }
 
     /// Remove every file that none of these needs.
-    fn sweep(&self, state: &State, kept: &[Kept]) -> Result<()> {
+    ///
+    /// Of sealed buckets only what the archive says: what it wrote since stands in none yet.
+    fn sweep(&self, kept: &[Kept], expired: &mut Vec<String>) -> Result<()> {
         let needed = kept.iter().flat_map(|kept| kept.files.iter().chain([&kept.name]));
         let needed: BTreeSet<&str> = needed.map(String::as_str).collect();
-        let gone = names::unneeded(&*self.disk, &self.data_dir, &own_folders(), &needed)?;
+        let mut gone = names::unneeded(&*self.disk, &self.data_dir, &FOLDERS, &needed)?;
+        gone.extend(expired.extract_if(.., |name| !needed.contains(name.as_str())));
+        gone.sort_unstable();
+        gone.dedup();
         // Checkpoints first: one that is there has its files.
         let (checkpoints, files): (Vec<String>, Vec<String>) =
             gone.into_iter().partition(|name| name.starts_with(FOLDER));
         names::remove(&*self.disk, &self.data_dir, &checkpoints)?;
-        names::remove(&*self.disk, &self.data_dir, &files)?;
-        // Others may be in its folders that the next checkpoint needs: it knows which are not.
-        let named = |path: &Path| path.to_str().is_some_and(|name| needed.contains(name));
-        state.archive().map_or(Ok(()), |archive| archive.sweep(named))
+        names::remove(&*self.disk, &self.data_dir, &files)
     }
 }
 
-/// Every folder of ours with files that checkpoints need, and that of checkpoints.
-fn own_folders() -> Vec<String> {
-    [FOLDER, EDGES, counters::FOLDER, dedupe::FOLDER].map(str::to_owned).into()
-}
+/// Folders that only a checkpoint writes to.
+const FOLDERS: [&str; 4] = [FOLDER, EDGES, counters::FOLDER, dedupe::FOLDER];
 
 /// Every folder with files that checkpoints need, and that of checkpoints.
 pub(super) fn folders() -> Vec<String> {
     let sealed = TIERS.iter().map(|tier| format!("{}/{}", archive::FOLDER, tier.name));
-    own_folders().into_iter().chain(sealed).collect()
+    FOLDERS.map(str::to_owned).into_iter().chain(sealed).collect()
 }
 
 fn objectives(state: &State) -> Vec<&Objective> {
