@@ -39,7 +39,8 @@ def examine_folder(path: Path) -> bytes:
 
     Raises:
         FolderInUse: A daemon holds it.
-        StartError: It cannot be read, or another version wrote it. Damage is no error.
+        DataDamaged: Another version wrote it. Damage itself is no error, it is what this reports.
+        StartError: It cannot be read.
     """
 
 def repair_folder(path: Path) -> bytes:
@@ -47,7 +48,7 @@ def repair_folder(path: Path) -> bytes:
     Cut the journal where it is damaged, and say what was given up and kept, as JSON.
 
     Raises:
-        FolderInUse, StartError: As for `examine_folder`.
+        FolderInUse, DataDamaged, StartError: As for `examine_folder`.
     """
 
 @final

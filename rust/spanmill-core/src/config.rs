@@ -140,6 +140,8 @@ pub struct Limits {
     pub companion_bytes: usize,
     /// Memory for windows and identities, bytes.
     pub memory: usize,
+    /// Sealed buckets on disk, bytes.
+    pub disk: u64,
     /// How long a request is remembered, to know it when it comes again.
     #[serde(rename = "dedupe_horizon")]
     pub dedupe_horizon_s: f64,

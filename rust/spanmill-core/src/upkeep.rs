@@ -1,12 +1,16 @@
 //! What happens once a second, and what happens when enough has happened: sealing, letting
 //! go of ids, checkpoints.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde_json::{Value as Json, json};
 
-use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed};
+use crate::archive::{Archive, File};
+use crate::checkpoint::{Checkpointer, FileRef, Parts, Progress, Report, Sealed};
+use crate::codec::Writer;
 use crate::config::Config;
 use crate::error::Result;
 use crate::journal::{Journal, Lsn};
@@ -43,6 +47,19 @@ fn make_durable(journal: &Journal, lsn: Lsn) -> Result<()> {
     }
 }
 
+/// What a checkpoint says of sealed buckets.
+pub(crate) fn sealed(archive: &Archive) -> Sealed {
+    let mut state = Writer::default();
+    archive.save(&mut state);
+    let name = |path: PathBuf| path.to_string_lossy().into_owned();
+    let file = |file: File| FileRef { name: name(file.path()), bytes: file.bytes };
+    Sealed {
+        files: archive.files().into_iter().map(file).collect(),
+        expired: archive.take_expired().into_iter().map(name).collect(),
+        state: state.0,
+    }
+}
+
 /// A state with what keeps it in order.
 pub(crate) struct Upkeep {
     pub state: State,
@@ -66,10 +83,11 @@ impl Upkeep {
         let sealed = self.state.seal();
         retirement::retire(&self.state)?;
         drop(upkeep);
+        sealed.and_then(|()| self.state.flush_archive())?;
         if let Some(journal) = self.state.journal() {
             journal.prepare()?;
         }
-        sealed
+        Ok(())
     }
 
     /// Whether a restart would have much to replay.
@@ -99,10 +117,13 @@ impl Upkeep {
         };
         let durable = |lsn: Lsn| make_durable(journal, lsn);
         let release_before = |lsn: Lsn| journal.release_before(lsn);
+        self.state.flush_archive()?;
         let upkeep = self.state.upkeep.lock();
+        // What was sealed in between: a checkpoint must not pass what is not on disk.
+        self.state.flush_archive()?;
         let parts = Parts {
             config: &self.config,
-            sealed: Sealed::default(),
+            sealed: self.state.archive().map(sealed).unwrap_or_default(),
             durable: &durable,
             release_before: &release_before,
         };
@@ -127,7 +148,10 @@ impl Upkeep {
         }
     }
 
-    pub(crate) fn last_checkpoint(&self) -> LastCheckpoint {
-        self.last.lock().clone()
+    /// What is durable, and how, for metrics.
+    pub(crate) fn add_stats(&self, stats: &mut Json) {
+        stats["durability"] = json!(self.config.durability);
+        stats["journal"] = json!(self.state.journal().map(Journal::stats));
+        stats["checkpoint"] = json!(*self.last.lock());
     }
 }

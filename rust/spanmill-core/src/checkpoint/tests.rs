@@ -50,7 +50,7 @@ fn config() -> Config {
             "series": 6, "tenant_series": 4, "groups": 3, "dimension_values": 6,
             "dimension_bytes": 64, "sources": 3, "request_bytes": 1 << 20,
             "companion_bytes": 1 << 20, "memory": 1_u64 << 30, "dedupe_horizon": 900.0,
-            "dedupe_entries": 10_000, "producers": 10,
+            "disk": 1_u64 << 34, "dedupe_entries": 10_000, "producers": 10,
         },
     });
     Config::from_json(&config.to_string()).expect("a valid configuration")

@@ -203,6 +203,7 @@ impl Journal {
         next: Lsn,
     ) -> Result<Self> {
         disk.create_dir(folder).map_err(segment::failed(folder))?;
+        read::settle(&*disk, folder)?;
         let (mut spares, found) = Spares::find(disk.clone(), folder)?;
         let mut queue = Queue::new(next, OWN_BYTES.min(options.first_segment_bytes / 8));
         let mut full = false;

@@ -4,6 +4,7 @@
 //! that this one was durable once, it is damage, and nothing starts on it. Else it is what
 //! a crash left of records that nobody was told are safe: there the log ends.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -124,6 +125,28 @@ pub(super) fn walk(
         next = next.max(segment.walk(after, see)?);
     }
     Ok(next)
+}
+
+/// Make what [`replay`] read durable, before anything is built on it.
+///
+/// A daemon that died may have written records that nobody synced: they read, and would be
+/// gone after the next power cut, with acknowledged ones behind them. They are written
+/// again as well, because a sync that failed leaves pages that no later one writes.
+pub(super) fn settle(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    // A segment has its name once the one before it is durable.
+    let Some(first) = logs(disk, folder)?.pop() else {
+        return Ok(());
+    };
+    let path = log_path(folder, first);
+    let mut segment = Segment::open(disk, path.clone(), first, Weakened::default())?;
+    let (mut at, end) = segment.unproven()?;
+    let file = disk.open(&path, Mode::Write).map_err(failed(&path))?;
+    while at < end {
+        let bytes = segment.bytes(at, WINDOW.min((end - at) as usize))?;
+        file.write_at(at, bytes).map_err(failed(&path))?;
+        at += bytes.len() as u64;
+    }
+    file.sync().map_err(failed(&path))
 }
 
 /// A segment being read.
@@ -285,6 +308,25 @@ impl Segment {
         let bytes = end.min(self.length).saturating_sub(offset);
         let torn = (bytes > 0).then(|| Torn { path: self.path.clone(), offset, bytes });
         Ok(Tail { resume, proves, torn })
+    }
+
+    /// Where the records are that no later one proves durable; where they end.
+    fn unproven(&mut self) -> Result<(u64, u64)> {
+        let mut at = SEGMENT_HEAD as u64;
+        if !self.check_head()? {
+            return Ok((at, at));
+        }
+        let mut lsn = self.life.first;
+        let mut places = VecDeque::new();
+        while let Some(head) = self.frame(at)?
+            && head.lsn == lsn
+        {
+            places.push_back((lsn, at));
+            while places.pop_front_if(|(lsn, _)| *lsn <= head.durable()).is_some() {}
+            at += head.bytes();
+            lsn = lsn.next();
+        }
+        Ok((places.front().map_or(at, |&(_, place)| place), at))
     }
 
     /// The last record that the frames speak of. Without a head none can be checked.

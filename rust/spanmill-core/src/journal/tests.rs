@@ -211,6 +211,9 @@ impl Lives {
         self.unacked = filled.split_off(&durable.next());
         self.acked.extend(filled);
         let dice = &mut self.dice;
+        if dice.roll(4) == 0 {
+            return self.disk.outlive();
+        }
         // All of it, none of it, or some.
         let odds = dice.roll(3);
         self.disk = self.disk.crash(&mut || odds == 0 || odds == 1 && dice.roll(2) == 0);

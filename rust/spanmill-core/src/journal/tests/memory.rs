@@ -68,11 +68,11 @@ impl MemoryDisk {
         self.0.lock().space = space;
     }
 
-    pub(super) fn fail_syncs(&self) {
+    pub(crate) fn fail_syncs(&self) {
         self.0.lock().fail_syncs = true;
     }
 
-    pub(super) fn fail_writes(&self) {
+    pub(crate) fn fail_writes(&self) {
         self.0.lock().fail_writes = true;
     }
 
@@ -104,6 +104,11 @@ impl MemoryDisk {
     pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
         let state = self.0.lock();
         state.inodes[state.inode(path).expect("is there")].bytes.clone()
+    }
+
+    /// What is there after the process died: all of it, synced or not.
+    pub(crate) fn outlive(&self) {
+        self.0.lock().changes_left = None;
     }
 
     /// The same disk, apart from this one.
