@@ -58,14 +58,16 @@ fn sealed_view(view: &View, leaves: Vec<Leaf>, values: &Values) -> SealedView {
 
 /// Put back the sealed buckets of every identity there is; how many.
 ///
+/// `is_same` says of each view whether the files' is the same.
+///
 /// # Errors
 ///
 /// Those of [`Archive::load_into`].
 pub(crate) fn restore(
-    plan: &Plan,
-    values: &Values,
+    (plan, values): (&Plan, &Values),
     archive: &Archive,
     kept: &Kept,
+    is_same: impl Fn(usize) -> bool,
 ) -> Result<usize> {
     let used: Vec<Vec<Use>> = plan.views.iter().map(uses).collect();
     let asked: Vec<_> = used.iter().map(|used| |series: u32| used[series as usize]).collect();
@@ -76,11 +78,9 @@ pub(crate) fn restore(
         (Wanted::new(shape(view), series), used)
     };
     let wanted: Vec<_> = plan.views.iter().zip(&asked).map(target).collect();
-    let targets: Vec<Target<'_>> = plan
-        .views
-        .iter()
-        .zip(wanted)
-        .map(|(view, (wanted, used))| Target { wanted, windows: &view.windows, used })
+    let targets = plan.views.iter().zip(wanted).enumerate().filter(|(place, _)| is_same(*place));
+    let targets: Vec<Target<'_>> = targets
+        .map(|(_, (view, (wanted, used)))| Target { wanted, windows: &view.windows, used })
         .collect();
     archive.load_into(&targets, kept)
 }

@@ -52,6 +52,22 @@ pub(crate) struct Sealed {
     pub state: Vec<u8>,
 }
 
+impl Sealed {
+    /// What the archive has now; everything sealed must be written.
+    pub(crate) fn of(state: &State) -> Self {
+        let Some(archive) = state.archive() else { return Self::default() };
+        let named = |path: PathBuf| path.to_string_lossy().into_owned();
+        let file = |file: archive::File| FileRef { name: named(file.path()), bytes: file.bytes };
+        let mut saved = Writer::default();
+        archive.save(&mut saved);
+        Self {
+            files: archive.files().into_iter().map(file).collect(),
+            expired: archive.take_expired().into_iter().map(named).collect(),
+            state: saved.0,
+        }
+    }
+}
+
 /// What a checkpoint needs of others.
 pub(crate) struct Parts<'a> {
     /// The configuration that records are written under.

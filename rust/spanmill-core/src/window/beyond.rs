@@ -58,7 +58,7 @@ impl Kept {
     /// Hold nothing from before what the disk lacks no bucket of.
     pub(crate) fn only(&mut self, disk: &OnDisk) {
         self.each(|used, tier, first| {
-            if *first != i64::MIN && *first != i64::MAX {
+            if *first != i64::MAX {
                 *first = (*first).max(disk.first_s[used as usize][tier]);
             }
         });
