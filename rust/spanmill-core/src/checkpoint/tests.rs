@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::{Checkpointer, Parts, Progress, Report, examine, load};
+use super::{Checkpointer, Parts, Progress, Report, Sealed, examine, load};
 use crate::Outside;
 use crate::clock::{ManualClock, SECOND_NS};
 use crate::config::Config;
@@ -21,7 +21,6 @@ use crate::query;
 use crate::recover::{Restart, recover};
 use crate::retirement::retire;
 use crate::state::State;
-use crate::upkeep::sealed;
 
 const NOW_S: i64 = 1_795_219_200;
 const FOLDER: &str = "/data";
@@ -50,6 +49,7 @@ fn config() -> Config {
             objective("fast", latency, &["model"]),
             objective("answers", json!({"kind": "errors"}), &[]),
         ],
+        "retention": {},
         "limits": {
             "series": 1_000, "tenant_series": 1_000, "groups": 3, "dimension_values": 6,
             "dimension_bytes": 64, "sources": 3, "request_bytes": 1 << 20,
@@ -182,7 +182,7 @@ impl Daemon {
         let upkeep = self.state.upkeep.lock();
         let parts = Parts {
             config: &self.config,
-            sealed: self.state.archive().map(sealed).unwrap_or_default(),
+            sealed: Sealed::of(&self.state),
             durable: &|_| {
                 if let Some((now_s, request)) = during {
                     self.send(now_s, request);
