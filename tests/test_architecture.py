@@ -35,7 +35,7 @@ RUST_LAYERS: Final = {
     2: {"journal", "ledger", "overflow", "series", "skew", "sli", "wide", "window"},
     3: {"archive", "budget", "companion", "convention", "dedupe"},
     4: {"sequence", "view"},
-    5: {"batch"},
+    5: {"batch", "filing"},
     6: {"columns", "record"},
     7: {"state"},
     8: {"checkpoint", "fingerprint", "ingest", "query", "retirement", "rollup"},

@@ -19,6 +19,7 @@ pub mod disk;
 mod doctor;
 pub mod error;
 mod file;
+mod filing;
 mod fingerprint;
 mod folder;
 mod ingest;
