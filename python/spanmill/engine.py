@@ -137,6 +137,12 @@ class EngineLimits(Section):
     those of series that an objective uses last; counters and the open edge never.
     """
 
+    disk: Annotated[Bytes, Field(ge=16 * 1024**2)] = 16 * 1024**3
+    """
+    Sealed buckets on disk: what recovery and windows longer than memory read. Over it the
+    oldest of the finest go first. The journal and checkpoints come on top.
+    """
+
     companion_bytes: Annotated[Bytes, Field(ge=1024**2)] = 256 * 1024**2
     """Memory for `distinct` and `top` of one view; past it the oldest of them goes first."""
 

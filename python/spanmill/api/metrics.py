@@ -14,6 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from spanmill import _core
+from spanmill.api.journal_metrics import durability
 from spanmill.errors import Closed
 
 OUTCOMES: Final = ("counted", "duplicate", "late", "sampled_out")
@@ -52,6 +53,7 @@ class CoreCollector(Collector):
         yield from _requests(stats)
         yield from _events(ledger)
         yield from _state(stats)
+        yield from durability(stats)
         yield from _budgets(slos)
         yield from _exported(self._export())
 

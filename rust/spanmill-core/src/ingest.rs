@@ -1,5 +1,6 @@
 //! The path of a request: bytes, spans, signals, series, journal, budgets, ledger.
 
+use crate::archive::Archive;
 use crate::batch::{Batch, Context, resolve};
 use crate::clock::SECOND_NS;
 use crate::companion;
@@ -56,6 +57,7 @@ pub(crate) fn fold(
     state: &State,
     decode: impl Fn(&mut Batch, Context<'_>) -> Result<Key>,
 ) -> Result<Receipt> {
+    state.archive().map_or(Ok(()), Archive::check_room)?;
     let mut work = state.scratch.take(&state.plan);
     let outcome = fold_in(state, &mut work, decode);
     state.scratch.give_back(work);

@@ -19,6 +19,8 @@ pub mod disk;
 mod doctor;
 pub mod error;
 mod file;
+mod filing;
+mod fingerprint;
 mod folder;
 mod ingest;
 mod journal;
@@ -346,7 +348,9 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn stats(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(query::stats(&self.core.state).to_string().into_bytes())
+        let mut stats = query::stats(&self.core.state);
+        self.core.add_stats(&mut stats);
+        Ok(stats.to_string().into_bytes())
     }
 
     /// Sealed minutes that start in [`start_s`, `end_s`), Unix seconds, as one record batch.
@@ -363,6 +367,18 @@ impl Engine {
     #[must_use]
     pub fn sealed_range(&self) -> Option<(i64, i64)> {
         rollup::sealed_range(&self.core.state)
+    }
+
+    /// Windows, counters, ledger and event time as bytes: alike where they are, whatever ids
+    /// they go by. For tests of what a restart must not change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn fingerprint(&self) -> Result<Vec<u8>> {
+        self.check_open()?;
+        let _upkeep = self.core.state.upkeep.lock();
+        Ok(fingerprint::fingerprint(&self.core.state))
     }
 
     /// Refuse further calls with [`Error::Closed`], write down what there is, and release the data

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::archive::{Archive, Catalog, Keep};
 use crate::batch::Batch;
 use crate::checkpoint::{self, Checkpointer, Loaded, Parts, Progress};
 use crate::clock::{Clock, SECOND_NS};
@@ -12,6 +13,7 @@ use crate::config::{Config, Durability};
 use crate::dedupe::Key;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, Result};
+use crate::filing;
 use crate::ingest::apply;
 use crate::journal::{self, Journal, Lsn, Weakened};
 use crate::record::{self, Defined, Duplicate, Kind, Retire, Seal, Watermark};
@@ -122,11 +124,12 @@ pub(crate) fn recover(config: &Config, outside: &Outside) -> Result<Restart> {
     let then = written_under.as_ref().unwrap_or(config);
     let (mut state, mut checkpointer) = restore(then, outside, found, &mut recovered)?;
     let next = replay_all(&state, outside, &mut recovered)?;
+    file(&state)?;
     if written_under.is_some() {
         let _ = checkpointer.write(
             &state,
             state.upkeep.lock(),
-            &all_durable(then),
+            &all_durable(then, &state),
             Progress::default(),
         )?;
         let found = checkpoint::load(&outside.disk, &config.data_dir)?;
@@ -137,8 +140,12 @@ pub(crate) fn recover(config: &Config, outside: &Outside) -> Result<Restart> {
     let journal = Journal::open(disk, clock, &folder, outside.journal(config.durability), next)?;
     state.begin_journal(Arc::new(journal));
     // Ids that the configuration's own names got are in it, and nothing is replayed twice.
-    let written =
-        checkpointer.write(&state, state.upkeep.lock(), &all_durable(config), Progress::default());
+    let written = checkpointer.write(
+        &state,
+        state.upkeep.lock(),
+        &all_durable(config, &state),
+        Progress::default(),
+    );
     if let Err(error) = written {
         recovered.warnings.push(format!("no checkpoint was written at the start: {error}"));
     }
@@ -147,10 +154,10 @@ pub(crate) fn recover(config: &Config, outside: &Outside) -> Result<Restart> {
 }
 
 /// Parts of a checkpoint before there is a journal to write to: all that was read is durable.
-fn all_durable(config: &Config) -> Parts<'_> {
+fn all_durable<'a>(config: &'a Config, state: &State) -> Parts<'a> {
     Parts {
         config,
-        sealed: checkpoint::Sealed::default(),
+        sealed: checkpoint::Sealed::of(state),
         durable: &|_| Ok(()),
         release_before: &|_| Ok(()),
     }
@@ -163,8 +170,11 @@ fn restore(
     found: Option<Loaded>,
     recovered: &mut Recovered,
 ) -> Result<(State, Checkpointer)> {
+    let archive = Archive::new(outside.disk.clone(), &config.data_dir, Keep::new(config)?)?;
     let Some(mut found) = found else {
         let state = State::new(config, outside.both(), None)?;
+        archive.adopt(Catalog::default())?;
+        state.begin_archive(archive);
         let disk = outside.disk.clone();
         let checkpointer = Checkpointer::new(disk, &config.data_dir, outside.weakened)?;
         return Ok((state, checkpointer));
@@ -175,7 +185,26 @@ fn restore(
     let state = State::new(config, outside.both(), Some(values))?;
     let restored = found.restore(&state, config, outside.weakened)?;
     recovered.warnings.extend(restored.dropped);
+    let damaged = |damage: Damaged| Error::Record { lsn: recovered.checkpoint, what: damage.0 };
+    archive.adopt(Catalog::load(&mut Reader(&restored.sealed)).map_err(damaged)?)?;
+    let is_same = |place: usize| restored.views[place];
+    let _ = filing::restore((&state.plan, &state.values), &archive, &state.kept(), is_same)?;
+    state.begin_archive(archive);
+    limit(&state);
     Ok((state, restored.checkpointer))
+}
+
+/// Promise nothing that is not on disk: after a restart memory has no more than that.
+fn limit(state: &State) {
+    let mut kept = state.kept();
+    state.archive().inspect(|archive| archive.limit(&mut kept));
+    state.keep(kept);
+}
+
+/// Write what the replay sealed.
+fn file(state: &State) -> Result<()> {
+    limit(state);
+    state.archive().map_or(Ok(()), Archive::flush)
 }
 
 /// Replay what the journal has beyond the checkpoint; the record to go on with.
@@ -209,7 +238,7 @@ fn replay(state: &State, batch: &mut Batch, lsn: Lsn, (kind, payload): (u8, &[u8
         Kind::Seal => {
             let Seal { through, kept } = Seal::read(payload).map_err(damaged)?;
             let kept = Kept::load(&mut Reader(kept)).map_err(damaged)?;
-            state.replay_seal(&kept, through)?;
+            state.replay_seal(&kept, (lsn, through))?;
         }
         Kind::Retire => {
             let retire = Retire::read(payload, &state.plan).map_err(damaged)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde_json::{Value as Json, json};
 
 use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed};
 use crate::config::Config;
@@ -66,10 +67,11 @@ impl Upkeep {
         let sealed = self.state.seal();
         retirement::retire(&self.state)?;
         drop(upkeep);
+        sealed.and_then(|()| self.state.flush_archive())?;
         if let Some(journal) = self.state.journal() {
             journal.prepare()?;
         }
-        sealed
+        Ok(())
     }
 
     /// Whether a restart would have much to replay.
@@ -99,14 +101,19 @@ impl Upkeep {
         };
         let durable = |lsn: Lsn| make_durable(journal, lsn);
         let release_before = |lsn: Lsn| journal.release_before(lsn);
+        self.state.flush_archive()?;
         let upkeep = self.state.upkeep.lock();
-        let parts = Parts {
-            config: &self.config,
-            sealed: Sealed::default(),
-            durable: &durable,
-            release_before: &release_before,
-        };
-        let written = checkpointer.write(&self.state, upkeep, &parts, self.progress(journal));
+        // What was sealed in between: a checkpoint must not pass what is not on disk.
+        let filed = self.state.flush_archive();
+        let written = filed.and_then(|()| {
+            let parts = Parts {
+                config: &self.config,
+                sealed: Sealed::of(&self.state),
+                durable: &durable,
+                release_before: &release_before,
+            };
+            checkpointer.write(&self.state, upkeep, &parts, self.progress(journal))
+        });
         self.note(&written);
         written.map(drop)
     }
@@ -127,7 +134,10 @@ impl Upkeep {
         }
     }
 
-    pub(crate) fn last_checkpoint(&self) -> LastCheckpoint {
-        self.last.lock().clone()
+    /// What is durable, and how, for metrics.
+    pub(crate) fn add_stats(&self, stats: &mut Json) {
+        stats["durability"] = json!(self.config.durability);
+        stats["journal"] = json!(self.state.journal().map(Journal::stats));
+        stats["checkpoint"] = json!(*self.last.lock());
     }
 }

@@ -342,6 +342,12 @@ impl View {
         hasher.digest().cast_signed()
     }
 
+    /// Say anew which series have fallen silent, once everything of them was put back.
+    pub(crate) fn list_silent(&self) {
+        let identities = self.grouping.identities.read();
+        self.windows.list_silent(identities.live().map(|(series, _)| series));
+    }
+
     /// Position of the tenant among the dimensions.
     pub(crate) fn tenant(&self) -> Option<usize> {
         self.grouping.dimensions.iter().position(|dimension| *dimension == Dimension::Tenant)

@@ -70,6 +70,15 @@ impl Objective {
         groups.iter().filter_map(of).map(|group| group.events).sum()
     }
 
+    /// Write down the counters of all events, or of one group: alike where the counts are.
+    pub(crate) fn describe(&self, group: Option<usize>, out: &mut Writer) {
+        let counters = self.counters.lock();
+        if let Some(group) = counters.groups.get(group.map_or(ALL, place_of)) {
+            out.varint(group.events);
+            group.ring.describe(out);
+        }
+    }
+
     /// Bytes held by the counters.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.counters.lock().heap_bytes()

@@ -286,6 +286,26 @@ impl CounterRing {
         (index, &TIERS[index])
     }
 
+    /// Write down every bucket with events whose time is held: the same bytes for the same counts.
+    pub(super) fn describe(&self, out: &mut Writer) {
+        out.option(self.newest_s);
+        let newest_s = self.newest_s.unwrap_or(0);
+        for (tier, ring) in TIERS.iter().zip(&self.rings) {
+            let mut chunks: Vec<&Chunk> =
+                ring.chunks.iter().flatten().map(|chunk| &**chunk).collect();
+            chunks.sort_unstable_by_key(|chunk| chunk.number);
+            for chunk in chunks {
+                for (at, counts) in (chunk.number * CHUNK..).zip(&chunk.counts) {
+                    if counts.total() > 0 && at * tier.width_s > newest_s - tier.span_s {
+                        out.zigzag(at);
+                        out.varint(counts.good);
+                        out.varint(counts.bad);
+                    }
+                }
+            }
+        }
+    }
+
     /// Bytes held outside the struct itself.
     pub(crate) fn heap_bytes(&self) -> usize {
         let chunk = |c: &Option<Box<Chunk>>| {

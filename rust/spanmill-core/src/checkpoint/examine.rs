@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::load::read_whole;
 use super::manifest::Manifest;
 use super::names;
-use super::write::folders;
+use super::write::FOLDERS;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::journal::Lsn;
@@ -65,7 +65,7 @@ pub(crate) fn examine(disk: &dyn Disk, data_dir: &Path) -> Result<Examined> {
         let _ = needed.insert(name);
     }
     let needed: BTreeSet<&str> = needed.iter().map(String::as_str).collect();
-    examined.unneeded = names::unneeded(disk, data_dir, &folders(), &needed)?;
+    examined.unneeded = names::unneeded(disk, data_dir, &FOLDERS, &needed)?;
     Ok(examined)
 }
 

@@ -11,6 +11,7 @@ use super::names;
 use super::write::{Checkpointer, Kept, Last, Progress};
 use crate::archive;
 use crate::codec::{Damaged, Read};
+use crate::companion::{self, COMPANIONS, Companions};
 use crate::config::{Config, Limits};
 use crate::dedupe::Dedupe;
 use crate::disk::Disk;
@@ -159,37 +160,41 @@ impl Loaded {
         let ours = |damage| self.explain(damage);
         self.restore_small(state, &mapping).map_err(ours)?;
         self.restore_edges(state, &mapping)?;
+        self.restore_companions(state, &mapping)?;
         self.restore_counters(state, &mapping)?;
         self.restore_sequence(state)?;
         if !is_same {
-            // Files know views and objectives by their places: those are others now.
-            state.plan.views.iter().for_each(|view| view.windows.forget_saved());
+            // What files have is found there by places that are others now: it is written anew.
+            state.plan.views.iter().for_each(|view| {
+                view.windows.forget_saved();
+                view.companions.iter().for_each(Companions::forget_saved);
+            });
         }
+        state.plan.views.iter().for_each(View::list_silent);
         let sealed = self.manifest.section(Section::Sealed, 0).map_err(ours)?.0.to_vec();
         let mut views = vec![false; config.views.len()];
         mapping.views.iter().flatten().for_each(|place| views[*place] = true);
+        let (disk, data_dir) = (Arc::clone(&self.disk), self.data_dir.clone());
         let last = self.last(is_same, state.clock.steady_ns());
-        let checkpointer = Checkpointer::after((self.disk, &self.data_dir), weakened, last)?;
+        let checkpointer = Checkpointer::after((disk, &data_dir), weakened, last)?;
         Ok(Restored { checkpointer, sealed, views, dropped: mapping.dropped })
     }
 
     /// From where the next one goes on.
-    fn last(&self, is_same: bool, steady_ns: i64) -> Last {
+    fn last(self, is_same: bool, steady_ns: i64) -> Last {
         let newest = Kept::of(self.name.clone(), &self.manifest);
-        let kept = self.older.iter().cloned().chain([newest]);
+        let kept = self.older.into_iter().chain([newest]);
         let kept = kept.map(|kept| Kept { is_stale: !is_same, ..kept }).collect();
         let progress = Progress { lsn: self.manifest.lsn, journal_bytes: 0, steady_ns };
+        let mut last = Last { kept, progress, ..Last::default() };
+        last.take(self.manifest);
         if !is_same {
-            return Last { kept, progress, ..Last::default() };
+            // Files know views and objectives by their places: those are others now.
+            last.counters.clear();
+            last.edges.clear();
+            last.companions.clear();
         }
-        let edges = self.manifest.edges.iter().map(|edge| (edge.cut, edge.file.clone()));
-        Last {
-            kept,
-            counters: self.manifest.counters.clone(),
-            edges: edges.collect(),
-            progress,
-            bytes: 0,
-        }
+        last
     }
 
     fn restore_sequence(&self, state: &State) -> Result<()> {
@@ -230,6 +235,10 @@ impl Loaded {
         *view.overflow.lock() = Overflow::load(&mut reader, state.limits.sources, (width, ids))?;
         let totals = Totals::load(&mut reader, series(&view.grouping), view.measures.len())?;
         view.windows.set_totals(self.manifest.lsn.0, totals);
+        if let Some(companions) = &view.companions {
+            let totals = companion::Totals::load(&mut reader)?;
+            companions.set_totals(self.manifest.lsn.0, state.sealed(), &totals);
+        }
         reader.end()
     }
 
@@ -240,10 +249,25 @@ impl Loaded {
             let view = &state.plan.views[place];
             Some(Target { store: &view.windows, series: series(&view.grouping), sealed })
         };
-        for edge in &self.manifest.edges {
-            let path = self.data_dir.join(&edge.file.name);
+        for (cut, file) in &self.manifest.edges {
+            let path = self.data_dir.join(&file.name);
             let mut reader = BlockReader::open(&*self.disk, &path, EDGE)?;
-            load_edge(&mut reader, edge.cut, target)?;
+            load_edge(&mut reader, *cut, target)?;
+        }
+        Ok(())
+    }
+
+    fn restore_companions(&self, state: &State, mapping: &Mapping) -> Result<()> {
+        let target = |stored: u32| {
+            let place = mapping.views.get(stored as usize).copied().flatten()?;
+            let view = &state.plan.views[place];
+            let companions = view.companions.as_ref()?;
+            Some(companion::Target { companions, series: series(&view.grouping) })
+        };
+        for (cut, file) in &self.manifest.companions {
+            let path = self.data_dir.join(&file.name);
+            let mut reader = BlockReader::open(&*self.disk, &path, COMPANIONS)?;
+            companion::load_edge(&mut reader, *cut, target)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::counters::CounterFile;
 use super::names::FileRef;
+use super::write::ByCut;
 use crate::codec::{Damaged, Read, Reader, Writer};
 use crate::config::Config;
 use crate::disk::Disk;
@@ -27,7 +28,7 @@ pub(super) enum Section {
     Kept,
     /// What is sealed and on disk.
     Sealed,
-    /// Identities, overflow and totals of a view.
+    /// Identities, overflow and totals of a view, and of its companions.
     View,
     /// Identities of an objective's groups.
     Objective,
@@ -42,13 +43,6 @@ const SECTIONS: [Section; 6] = [
     Section::Objective,
 ];
 
-/// A file with what was open at a cut.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct EdgeFile {
-    pub file: FileRef,
-    pub cut: u64,
-}
-
 /// One checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Manifest {
@@ -57,7 +51,9 @@ pub(super) struct Manifest {
     /// The configuration under which the records after it are written, as JSON.
     pub config: String,
     pub time: EventTime,
-    pub edges: Vec<EdgeFile>,
+    /// What windows had open, and what companions had.
+    pub edges: ByCut,
+    pub companions: ByCut,
     /// In the order in which they are put back.
     pub counters: Vec<CounterFile>,
     pub dedupe: Vec<FileRef>,
@@ -68,7 +64,7 @@ pub(super) struct Manifest {
 impl Manifest {
     /// Every file it needs.
     pub(super) fn files(&self) -> impl Iterator<Item = &FileRef> {
-        let edges = self.edges.iter().map(|edge| &edge.file);
+        let edges = self.edges.values().chain(self.companions.values());
         let counters = self.counters.iter().map(|counters| &counters.file);
         edges.chain(counters).chain(&self.dedupe).chain(&self.sealed)
     }
@@ -107,10 +103,12 @@ impl Manifest {
         out.option(self.time.newest_ns);
         out.option(self.time.watermark_ns);
         out.i64(self.time.last_arrival_ns);
-        out.varint(self.edges.len() as u64);
-        for EdgeFile { file, cut } in &self.edges {
-            file.write(out);
-            out.varint(*cut);
+        for files in [&self.edges, &self.companions] {
+            out.varint(files.len() as u64);
+            for (cut, file) in files {
+                out.varint(*cut);
+                file.write(out);
+            }
         }
         out.varint(self.counters.len() as u64);
         self.counters.iter().for_each(|counters| counters.write(out));
@@ -145,9 +143,12 @@ impl Manifest {
             last_arrival_ns: reader.i64()?,
             lsn,
         };
-        let edges = (0..reader.count(3)?)
-            .map(|_| Ok(EdgeFile { file: FileRef::read(&mut reader)?, cut: reader.varint()? }))
-            .collect::<Read<_>>()?;
+        let mut by_cut = || -> Read<ByCut> {
+            (0..reader.count(3)?)
+                .map(|_| Ok((reader.varint()?, FileRef::read(&mut reader)?)))
+                .collect()
+        };
+        let (edges, companions) = (by_cut()?, by_cut()?);
         let counters =
             (0..reader.count(5)?).map(|_| CounterFile::read(&mut reader)).collect::<Read<_>>()?;
         let mut files = || -> Read<Vec<FileRef>> {
@@ -156,7 +157,7 @@ impl Manifest {
         let (dedupe, sealed) = (files()?, files()?);
         reader.end()?;
         let sections = Vec::new();
-        Ok(Self { lsn, config, time, edges, counters, dedupe, sealed, sections })
+        Ok(Self { lsn, config, time, edges, companions, counters, dedupe, sealed, sections })
     }
 }
 

@@ -1,13 +1,13 @@
 //! Names of files in the data folder, and which of them go.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{FOLDER, failed};
 use crate::codec::{Read, Reader, Writer};
 use crate::disk::{Disk, Mode};
 use crate::error::Result;
-use crate::file::STAGED;
 use crate::journal::Lsn;
 
 /// A file that a checkpoint needs.
@@ -92,7 +92,7 @@ pub(super) fn checkpoints(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<(Lsn, 
 pub(super) fn unneeded(
     disk: &dyn Disk,
     data_dir: &Path,
-    folders: &[String],
+    folders: &[&str],
     needed: &BTreeSet<&str>,
 ) -> Result<Vec<String>> {
     let mut found = Vec::new();
@@ -113,15 +113,14 @@ pub(super) fn remove(disk: &dyn Disk, data_dir: &Path, names: &[String]) -> Resu
     let mut folders = BTreeSet::new();
     for name in names {
         let path = data_dir.join(name);
-        disk.remove(&path).map_err(failed(&path))?;
+        match disk.remove(&path) {
+            // Gone before we came.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            removed => removed.map_err(failed(&path))?,
+        }
         let _ = folders.insert(path.parent().map(Path::to_path_buf).unwrap_or_default());
     }
     folders.iter().try_for_each(|folder| disk.sync_dir(folder).map_err(failed(folder)))
-}
-
-/// Whether a file was being written when the daemon ended.
-pub(super) fn is_staged(name: &str) -> bool {
-    name.ends_with(STAGED)
 }
 
 #[cfg(test)]

@@ -7,27 +7,31 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::counters::{self, CounterFile};
-use super::manifest::{EdgeFile, Manifest, Section};
+use super::manifest::{Manifest, Section};
 use super::names::{self, FileRef};
 use super::{FOLDER, failed};
 use crate::archive;
 use crate::budget::Objective;
 use crate::clock::SECOND_NS;
 use crate::codec::Writer;
+use crate::companion::{self, COMPANIONS};
 use crate::config::Config;
 use crate::dedupe;
 use crate::disk::Disk;
 use crate::error::Result;
-use crate::file::BlockWriter;
+use crate::file::{BlockWriter, Kind};
 use crate::journal::{Lsn, Weakened};
 use crate::ledger::Books;
 use crate::sequence::Cut;
 use crate::state::State;
 use crate::view::View;
-use crate::window::{EDGE, Edge, TIERS, save_edge};
+use crate::window::{self, EDGE, save_edge};
 
-/// Folder of edge files, in the data folder.
+/// Folder of files with what windows have open, in the data folder.
 pub(super) const EDGES: &str = "edge";
+
+/// Folder of files with what views count and rank beside their series.
+pub(super) const COMPANION_EDGES: &str = "companions";
 
 /// Checkpoints kept: the older one is for a newest that does not read.
 const KEPT: usize = 2;
@@ -45,6 +49,20 @@ pub(crate) struct Sealed {
     pub files: Vec<FileRef>,
     /// What [`super::Restored`] gives back.
     pub state: Vec<u8>,
+}
+
+impl Sealed {
+    /// What the archive has now; everything sealed must be written.
+    pub(crate) fn of(state: &State) -> Self {
+        let Some(archive) = state.archive() else { return Self::default() };
+        let file = |file: archive::File| FileRef {
+            name: file.path().to_string_lossy().into_owned(),
+            bytes: file.bytes,
+        };
+        let mut saved = Writer::default();
+        archive.save(&mut saved);
+        Self { files: archive.files().into_iter().map(file).collect(), state: saved.0 }
+    }
 }
 
 /// What a checkpoint needs of others.
@@ -96,14 +114,20 @@ impl Kept {
     }
 }
 
+/// Files by the cut that they are of.
+pub(super) type ByCut = BTreeMap<u64, FileRef>;
+
 /// What the last checkpoints left.
 #[derive(Debug, Default)]
 pub(super) struct Last {
     /// Oldest first.
     pub kept: Vec<Kept>,
+    /// Configuration of the newest.
+    pub config: String,
     pub counters: Vec<CounterFile>,
-    /// Edge files by cut.
-    pub edges: BTreeMap<u64, FileRef>,
+    pub edges: ByCut,
+    pub companions: ByCut,
+    pub dedupe: Vec<FileRef>,
     /// Where the journal was.
     pub progress: Progress,
     pub bytes: u64,
@@ -117,10 +141,26 @@ pub(crate) struct Checkpointer {
     last: Mutex<Last>,
 }
 
+/// What is open, as it stood at a cut.
+struct Frozen {
+    windows: Vec<window::Edge>,
+    /// By view; `None` where it has none.
+    companions: Vec<Option<companion::Edge>>,
+}
+
+impl Frozen {
+    fn new(views: &[View], cut: Lsn) -> Self {
+        let companions = |view: &View| view.companions.as_ref().map(|of| of.freeze_all(cut.0));
+        Self {
+            windows: views.iter().map(|view| view.windows.freeze_all(cut.0)).collect(),
+            companions: views.iter().map(companions).collect(),
+        }
+    }
+}
+
 /// Files of one checkpoint on their way.
 struct Written {
     manifest: Manifest,
-    edges: BTreeMap<u64, FileRef>,
     bytes: u64,
 }
 
@@ -139,7 +179,7 @@ impl Checkpointer {
         weakened: Weakened,
         last: Last,
     ) -> Result<Self> {
-        for folder in [FOLDER, EDGES, counters::FOLDER, dedupe::FOLDER] {
+        for folder in FOLDERS {
             let path = data_dir.join(folder);
             disk.create_dir(&path).map_err(failed(&path))?;
         }
@@ -172,10 +212,20 @@ impl Checkpointer {
     ) -> Result<Report> {
         let mut last = self.last.lock();
         let begun_ns = state.clock.steady_ns();
+        let config = parts.config.to_json()?;
         let (cut, books) = state.sequence.cut(|| state.ledger.books());
         let cut_lsn = cut.time.lsn;
+        if let Some(newest) = last.kept.last()
+            && (newest.lsn, &last.config) == (cut_lsn, &config)
+        {
+            // Nothing came since: writing the same again would only crowd out the older one.
+            let files = newest.files.len() + 1;
+            drop(upkeep);
+            self.let_go(state, parts, &last)?;
+            return Ok(Report { lsn: cut_lsn, files, ..Report::default() });
+        }
         let written = self
-            .write_files(state, upkeep, parts, (cut, &books), &last)
+            .write_files(state, upkeep, (parts, config), (cut, &books), &last)
             .and_then(|written| self.publish(state, parts, written, &mut last));
         let written = match written {
             Ok(written) => written,
@@ -186,19 +236,15 @@ impl Checkpointer {
                 return Err(error);
             }
         };
-        let edges = written.manifest.edges.iter().map(|edge| edge.cut);
-        for cut in edges.filter(|cut| *cut == cut_lsn.0) {
-            state.plan.views.iter().for_each(|view| view.windows.saved(cut));
-        }
+        state.plan.views.iter().for_each(|view| {
+            view.windows.saved(cut_lsn.0);
+            view.companions.iter().for_each(|companions| companions.saved(cut_lsn.0));
+        });
         let files = written.manifest.files().count() + 1;
-        last.counters = written.manifest.counters;
-        last.edges = written.edges;
+        last.take(written.manifest);
         last.bytes = written.bytes;
         last.progress = Progress { lsn: cut_lsn, ..now };
-        self.sweep(&last.kept)?;
-        if let Some(oldest) = last.kept.first() {
-            (parts.release_before)(oldest.lsn.next())?;
-        }
+        self.let_go(state, parts, &last)?;
         let seconds = (state.clock.steady_ns() - begun_ns) as f64 / SECOND_NS as f64;
         Ok(Report { lsn: cut_lsn, bytes: written.bytes, files, seconds })
     }
@@ -207,63 +253,98 @@ impl Checkpointer {
         &self,
         state: &State,
         upkeep: MutexGuard<'_, ()>,
-        parts: &Parts<'_>,
+        (parts, config): (&Parts<'_>, String),
         (cut, books): (Cut, &Books),
         last: &Last,
     ) -> Result<Written> {
         let lsn = cut.time.lsn;
         let views = &state.plan.views;
-        let frozen: Vec<Edge> = views.iter().map(|view| view.windows.freeze_all(lsn.0)).collect();
+        let frozen = Frozen::new(views, lsn);
         let sections = sections(state, books, &frozen, &parts.sealed.state);
         drop(upkeep);
         let mut bytes = 0;
-        let mut edges = last.edges.clone();
-        if let Some(file) = self.write_edge(lsn, views, &frozen)? {
-            bytes += file.bytes;
-            let _ = edges.insert(lsn.0, file);
-        }
-        let needed: BTreeSet<u64> =
-            frozen.iter().flat_map(|edge| edge.totals.needs.clone()).collect();
-        edges.retain(|cut, _| needed.contains(cut));
+        let mut add = |files: &mut ByCut, new: Option<FileRef>, needed: BTreeSet<u64>| {
+            if let Some(file) = new {
+                bytes += file.bytes;
+                let _ = files.insert(lsn.0, file);
+            }
+            files.retain(|cut, _| needed.contains(cut));
+        };
+        let (mut edges, mut companions) = (last.edges.clone(), last.companions.clone());
+        let needed = frozen.windows.iter().flat_map(|edge| edge.totals.needs.clone());
+        add(&mut edges, self.write_edge(lsn, views, &frozen.windows)?, needed.collect());
+        let needed = frozen.companions.iter().flatten().flat_map(|edge| edge.totals.needs.clone());
+        let new = self.write_companions(lsn, &frozen.companions)?;
+        add(&mut companions, new, needed.collect());
         let counters =
             counters::save((&*self.disk, &self.data_dir), &objectives(state), lsn, &last.counters)?;
         bytes += counters.last().filter(|file| file.to == lsn.0).map_or(0, |file| file.file.bytes);
-        let dedupe = match self.weakened.forget_dedupe {
-            true => Vec::new(),
-            false => cut.dedupe.save(&*self.disk, &self.data_dir, lsn)?,
-        };
-        let dedupe: Vec<FileRef> = dedupe
-            .iter()
-            .map(|name| FileRef::of(&*self.disk, &self.data_dir, name))
-            .collect::<Result<_>>()?;
+        let dedupe = self.write_dedupe(&cut, last)?;
         bytes += dedupe.last().map_or(0, |file| file.bytes);
-        let manifest = Manifest {
-            lsn,
-            config: parts.config.to_json()?,
-            time: cut.time,
-            edges: edges
-                .iter()
-                .map(|(cut, file)| EdgeFile { file: file.clone(), cut: *cut })
-                .collect(),
-            counters,
-            dedupe,
-            sealed: parts.sealed.files.clone(),
-            sections,
-        };
-        Ok(Written { manifest, edges, bytes })
+        let sealed = parts.sealed.files.clone();
+        let time = cut.time;
+        let manifest =
+            Manifest { lsn, config, time, edges, companions, counters, dedupe, sealed, sections };
+        Ok(Written { manifest, bytes })
     }
 
-    /// What no earlier file has of what is open.
-    fn write_edge(&self, lsn: Lsn, views: &[View], frozen: &[Edge]) -> Result<Option<FileRef>> {
+    fn create(
+        &self,
+        (folder, extension): (&str, &str),
+        lsn: Lsn,
+        kind: Kind,
+    ) -> Result<(String, BlockWriter<'_>)> {
+        let name = names::fresh(&*self.disk, &self.data_dir, folder, (lsn, extension))?;
+        let writer = BlockWriter::create(&*self.disk, &self.data_dir.join(&name), kind)?;
+        Ok((name, writer))
+    }
+
+    /// What no earlier file has of what windows have open.
+    fn write_edge(
+        &self,
+        lsn: Lsn,
+        views: &[View],
+        frozen: &[window::Edge],
+    ) -> Result<Option<FileRef>> {
         if frozen.iter().all(|edge| edge.parts.is_empty()) {
             return Ok(None);
         }
-        let name = names::fresh(&*self.disk, &self.data_dir, EDGES, (lsn, "edge"))?;
-        let mut writer = BlockWriter::create(&*self.disk, &self.data_dir.join(&name), EDGE)?;
+        let (name, mut writer) = self.create((EDGES, "edge"), lsn, EDGE)?;
         for (number, (view, edge)) in views.iter().zip(frozen).enumerate() {
             save_edge(&mut writer, number as u32, edge, view.measures.len())?;
         }
         Ok(Some(FileRef { name, bytes: writer.finish()? }))
+    }
+
+    /// The same of companions, with what was sealed since.
+    fn write_companions(
+        &self,
+        lsn: Lsn,
+        frozen: &[Option<companion::Edge>],
+    ) -> Result<Option<FileRef>> {
+        let all: Vec<_> =
+            frozen.iter().enumerate().filter_map(|(at, edge)| Some((at, edge.as_ref()?))).collect();
+        if all.is_empty() {
+            return Ok(None);
+        }
+        let (name, mut writer) = self.create((COMPANION_EDGES, "comp"), lsn, COMPANIONS)?;
+        for (number, edge) in all {
+            companion::save_edge(&mut writer, number as u32, edge)?;
+        }
+        Ok(Some(FileRef { name, bytes: writer.finish()? }))
+    }
+
+    fn write_dedupe(&self, cut: &Cut, last: &Last) -> Result<Vec<FileRef>> {
+        let lsn = cut.time.lsn;
+        if last.kept.last().is_some_and(|newest| newest.lsn == lsn) {
+            // Its file bears this number: the checkpoint that has it is still needed.
+            return Ok(last.dedupe.clone());
+        }
+        if self.weakened.forget_dedupe {
+            return Ok(Vec::new());
+        }
+        let names = cut.dedupe.save(&*self.disk, &self.data_dir, lsn)?;
+        names.iter().map(|name| FileRef::of(&*self.disk, &self.data_dir, name)).collect()
     }
 
     /// Give it its name once everything that it builds on is durable; it counts from then on.
@@ -291,11 +372,25 @@ impl Checkpointer {
         Ok(written)
     }
 
-    /// Remove every file that none of these needs.
+    /// Let go of what no checkpoint that is kept needs.
+    fn let_go(&self, state: &State, parts: &Parts<'_>, last: &Last) -> Result<()> {
+        self.sweep(&last.kept)?;
+        if let Some(archive) = state.archive() {
+            let named: BTreeSet<&Path> =
+                last.kept.iter().flat_map(|kept| &kept.files).map(Path::new).collect();
+            archive.sweep(|path| named.contains(path))?;
+        }
+        match last.kept.first() {
+            Some(oldest) => (parts.release_before)(oldest.lsn.next()),
+            None => Ok(()),
+        }
+    }
+
+    /// Remove every file of our own folders that none of these needs.
     fn sweep(&self, kept: &[Kept]) -> Result<()> {
         let needed = kept.iter().flat_map(|kept| kept.files.iter().chain([&kept.name]));
         let needed: BTreeSet<&str> = needed.map(String::as_str).collect();
-        let gone = names::unneeded(&*self.disk, &self.data_dir, &folders(), &needed)?;
+        let gone = names::unneeded(&*self.disk, &self.data_dir, &FOLDERS, &needed)?;
         // Checkpoints first: one that is there has its files.
         let (checkpoints, files): (Vec<String>, Vec<String>) =
             gone.into_iter().partition(|name| name.starts_with(FOLDER));
@@ -304,12 +399,18 @@ impl Checkpointer {
     }
 }
 
-/// Every folder with files that checkpoints need, and that of checkpoints.
-pub(super) fn folders() -> Vec<String> {
-    let sealed = TIERS.iter().map(|tier| format!("{}/{}", archive::FOLDER, tier.name));
-    let folders = [FOLDER, EDGES, counters::FOLDER, dedupe::FOLDER].map(str::to_owned);
-    folders.into_iter().chain(sealed).collect()
+impl Last {
+    /// Go on from a checkpoint that is durable.
+    pub(super) fn take(&mut self, manifest: Manifest) {
+        let Manifest { config, edges, companions, counters, dedupe, .. } = manifest;
+        (self.config, self.counters, self.dedupe) = (config, counters, dedupe);
+        (self.edges, self.companions) = (edges, companions);
+    }
 }
+
+/// Folders whose files checkpoints alone need, and that of checkpoints.
+pub(super) const FOLDERS: [&str; 5] =
+    [FOLDER, EDGES, COMPANION_EDGES, counters::FOLDER, dedupe::FOLDER];
 
 fn objectives(state: &State) -> Vec<&Objective> {
     state.plan.objectives.iter().map(|grouped| &grouped.objective).collect()
@@ -319,7 +420,7 @@ fn objectives(state: &State) -> Vec<&Objective> {
 fn sections(
     state: &State,
     books: &Books,
-    frozen: &[Edge],
+    frozen: &Frozen,
     sealed: &[u8],
 ) -> Vec<(Section, usize, Vec<u8>)> {
     let mut sections = Vec::new();
@@ -328,11 +429,12 @@ fn sections(
         write(&mut out);
         sections.push((section, which, out.0));
     };
-    for (number, (view, edge)) in state.plan.views.iter().zip(frozen).enumerate() {
+    for (number, view) in state.plan.views.iter().enumerate() {
         add(Section::View, number, &|out| {
             view.grouping.save_identities(out);
             view.overflow.lock().save(out);
-            edge.totals.save(out);
+            frozen.windows[number].totals.save(out);
+            frozen.companions[number].iter().for_each(|edge| edge.totals.save(out));
         });
     }
     for (number, grouped) in state.plan.objectives.iter().enumerate() {

@@ -284,5 +284,9 @@ mod tests {
         // Floats of no such kind share what their exponents have in common.
         let any: Vec<f64> = spread(1_000_003).map(|n| (n as f64 + 1.5).ln()).collect();
         assert!(f64_bytes(&any) < 256 * 7 + 12);
+        // Few of them take little more than their own bytes.
+        for few in 1..12 {
+            assert!(f64_bytes(&any[..few]) <= 3 + 8 * few, "{few}: {}", f64_bytes(&any[..few]));
+        }
     }
 }

