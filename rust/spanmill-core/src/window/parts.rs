@@ -230,7 +230,7 @@ impl Frozen {
             if i64::from(part.newest) < through {
                 if let Some(open) = part.open.take() {
                     self.held.subtract(open.held());
-                    gone.open.push(open);
+                    gone.parts.push(Part { open: Some(open), ..*part });
                 }
             } else if let Some(open) = &mut part.open {
                 open.close_older(through, &mut self.held, &mut gone.buckets);
@@ -246,7 +246,7 @@ impl Frozen {
 #[derive(Default)]
 struct Gone {
     buckets: Vec<OpenBucket>,
-    open: Vec<Box<Open>>,
+    parts: Vec<Part>,
     frozen: Vec<Arc<Frozen>>,
 }
 
