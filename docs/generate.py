@@ -159,6 +159,14 @@ class _OneOfEach:
                 "memory_limit_bytes": 0,
                 "memory_parts": {"open": 0},
                 "demoted": {"10s": {"buckets": 0, "bytes": 0}},
+                "dedupe": {
+                    "horizon_s": 900.0,
+                    "entries": 0,
+                    "bytes": 0,
+                    "evicted_early": 0,
+                    "producers": 0,
+                    "producers_evicted": 0,
+                },
                 "ingest_bytes": 0,
             }
         ).encode()
@@ -173,6 +181,7 @@ class _OneOfEach:
             "rejected": {"bad_id": 0},
             "sampled_out": 0,
             "balanced": True,
+            "at_least_once": 0,
         }
         return json.dumps(
             counts | {"by": {"source": {"edge": counts}, "tenant": {"acme": counts}}}

@@ -31,15 +31,17 @@ SIBLINGS: Final = {1}
 
 RUST_LAYERS: Final = {
     0: {"clock", "codec", "disk", "error", "signal"},
-    1: {"config", "digest", "file", "folder", "pack", "stats", "value", "wire"},
-    2: {"ledger", "overflow", "series", "skew", "sli", "wide", "window"},
-    3: {"budget", "companion", "convention"},
+    1: {"config", "digest", "file", "folder", "pack", "secret", "stats", "value", "wire"},
+    2: {"journal", "ledger", "overflow", "series", "skew", "sli", "wide", "window"},
+    3: {"archive", "budget", "companion", "convention", "dedupe"},
     4: {"sequence", "view"},
-    5: {"batch"},
-    6: {"record"},
+    5: {"batch", "filing"},
+    6: {"columns", "record"},
     7: {"state"},
-    8: {"ingest", "query", "retirement", "rollup"},
-    9: {"lib"},
+    8: {"checkpoint", "fingerprint", "ingest", "query", "retirement", "rollup"},
+    9: {"doctor", "recover", "upkeep"},
+    10: {"threads"},
+    11: {"lib"},
 }
 """Modules of spanmill-core; one uses modules of a lower layer only."""
 

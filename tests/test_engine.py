@@ -51,6 +51,9 @@ def test_the_core_is_told_everything() -> None:
             "request_bytes": 16_777_216,
             "companion_bytes": 268_435_456,
             "memory": 2_147_483_648,
+            "dedupe_horizon": 900.0,
+            "dedupe_entries": 8_000_000,
+            "producers": 100_000,
         },
     } == told
 

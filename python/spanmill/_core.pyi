@@ -1,6 +1,7 @@
 """The Rust core, as Python sees it: bytes in, bytes out, Arrow, and the digest by itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self, final, overload
 
 import numpy as np
@@ -12,7 +13,9 @@ __all__ = [
     "Engine",
     "RollupStream",
     "build_info",
+    "examine_folder",
     "explain_traces",
+    "repair_folder",
     "signals",
 ]
 
@@ -28,6 +31,24 @@ def explain_traces(request: bytes) -> bytes:
 
     Raises:
         WireError: The bytes are not valid OTLP.
+    """
+
+def examine_folder(path: Path) -> bytes:
+    """
+    Say what is in a data folder that no daemon holds, as JSON; changes nothing.
+
+    Raises:
+        FolderInUse: A daemon holds it.
+        DataDamaged: Another version wrote it. Damage itself is no error, it is what this reports.
+        StartError: It cannot be read.
+    """
+
+def repair_folder(path: Path) -> bytes:
+    """
+    Cut the journal where it is damaged, and say what was given up and kept, as JSON.
+
+    Raises:
+        FolderInUse, DataDamaged, StartError: As for `examine_folder`.
     """
 
 @final
@@ -50,9 +71,14 @@ class Engine:
             FolderInUse: Another daemon holds the data folder.
         """
 
-    def ingest_traces(self, request: bytes) -> bytes:
+    def ingest_traces(self, request: bytes, tenant: str = "", batch_id: str | None = None) -> bytes:
         """
-        Fold one `ExportTraceServiceRequest`, detached from the interpreter.
+        Fold one `ExportTraceServiceRequest`, and wait until it is durable.
+
+        Args:
+            request: The bytes as they came.
+            tenant: Whose batch ids these are.
+            batch_id: The sender's own name for the batch, the same when it sends it again.
 
         Returns:
             The encoded `ExportTraceServiceResponse`: empty on full success, else a
@@ -60,7 +86,10 @@ class Engine:
 
         Raises:
             WireError: The bytes are not valid OTLP; nothing was folded.
+            BatchConflict: The batch id was used for other content; nothing was folded.
             ClockSuspect: Our clock is in doubt, nothing was folded; retry after `retry_after_s`.
+            DiskFull: The journal has no room, nothing was folded; retry after `retry_after_s`.
+            JournalFailed: The journal cannot be written; whether it was folded is not known.
             Closed: The engine was closed.
         """
 

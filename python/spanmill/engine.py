@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import structlog
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from spanmill import _core
-from spanmill.errors import Closed, StartError
+from spanmill.errors import Closed, JournalFailed, StartError
 from spanmill.model import (
     AnyDimensionName,
     Bytes,
@@ -137,14 +137,29 @@ class EngineLimits(Section):
     those of series that an objective uses last; counters and the open edge never.
     """
 
+    disk: Annotated[Bytes, Field(ge=16 * 1024**2)] = 16 * 1024**3
+    """
+    Sealed buckets on disk: what recovery and windows longer than memory read. Over it the
+    oldest of the finest go first. The journal and checkpoints come on top.
+    """
+
     companion_bytes: Annotated[Bytes, Field(ge=1024**2)] = 256 * 1024**2
     """Memory for `distinct` and `top` of one view; past it the oldest of them goes first."""
 
+    dedupe_horizon: Annotated[Seconds, Field(ge=60, le=3600)] = 15 * 60.0
+    """
+    How long a request is remembered, so that it counts once when its sender gives up waiting and
+    sends it again. Longer than senders go on trying; at most 1h.
+    """
 
-def _only_off(durability: object) -> object:
-    if durability in ("sync", "relaxed"):
-        raise ValueError(f"{durability!r} needs the journal, which does not exist yet; use off")
-    return durability
+    dedupe_entries: Annotated[int, Field(ge=1000, le=500_000_000)] = 8_000_000
+    """
+    Requests remembered, 50 B each. Past it the oldest are forgotten early, and
+    `spanmill_dedupe_horizon_seconds` says how far back it still reaches.
+    """
+
+    producers: Annotated[int, Field(ge=1)] = 100_000
+    """Senders that number their batches, 300 B each; past it the longest silent is forgotten."""
 
 
 class EngineConfig(Section):
@@ -153,8 +168,11 @@ class EngineConfig(Section):
     data_dir: Annotated[ConfigPath, Field(validate_default=True)] = Path("spanmill-data")
     """Folder for everything kept; one daemon at a time. Starts at the config file's folder."""
 
-    durability: Annotated[Literal["off"], BeforeValidator(_only_off)] = "off"
-    """What an acknowledged event survives. `off`: it lives in memory, a restart loses it."""
+    durability: Literal["sync", "relaxed", "off"] = "sync"
+    """
+    What an acknowledged event survives. `sync`: the loss of power. `relaxed`: the end of the
+    process; the loss of power may take the last 100 ms. `off`: nothing, it lives in memory.
+    """
 
     window: WindowConfig = WindowConfig()
     """How event time is followed."""
@@ -217,8 +235,15 @@ def open_engine(config: EngineConfig, objectives: Sequence[Mapping[str, Any]]) -
 class Maintenance:
     """Ticks the core once a second, so that buckets seal and retire while no event arrives."""
 
-    def __init__(self, engine: _core.Engine) -> None:
+    def __init__(self, engine: _core.Engine, on_failure: Callable[[], None]) -> None:
+        """
+        Tick this core; `start` begins.
+
+        Args:
+            on_failure: Called once, when the journal cannot be written any more.
+        """
         self._engine = engine
+        self._on_failure = on_failure
         self._told: Callable[[str | None], None] | None = None
         self._unready: str | None = None
         self._ticks = 0
@@ -257,6 +282,11 @@ class Maintenance:
                     self._mind_memory(json.loads(self._engine.stats()))
             except Closed:
                 return
+            except JournalFailed as error:
+                log.critical("journal failed, stopping", reason=str(error))
+                self._tell(str(error))
+                self._on_failure()
+                return
             except Exception:
                 # Without ticks nothing would ever seal: the next one may succeed.
                 log.exception("maintenance failed, will retry", retry_in_s=TICK_S)
@@ -282,5 +312,8 @@ class Maintenance:
         elif unready is None and self._unready is not None:
             log.info("taking requests again")
         self._unready = unready
+        self._tell(unready)
+
+    def _tell(self, unready: str | None) -> None:
         if self._told is not None:
             self._told(unready)

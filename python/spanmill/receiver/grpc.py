@@ -19,9 +19,16 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServ
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from spanmill import _core
-from spanmill.errors import Closed, Overloaded, StartError, WireError, cannot_listen
+from spanmill.errors import (
+    Closed,
+    JournalFailed,
+    Overloaded,
+    StartError,
+    WireError,
+    cannot_listen,
+)
 from spanmill.model import Address
-from spanmill.receiver import health, ledger, status
+from spanmill.receiver import batch, health, ledger, status
 from spanmill.receiver.admission import Admission
 from spanmill.receiver.section import ReceiverLimits
 from spanmill.receiver.workers import Workers, on_pool
@@ -112,7 +119,10 @@ class GrpcReceiver:
         if not self._bytes.enter(size):
             _abort(context, self._no_room(size))
         try:
-            return self._engine.ingest_traces(request)
+            name = batch.name_of(context.invocation_metadata())
+            if name is None:
+                return self._engine.ingest_traces(request)
+            return self._engine.ingest_traces(request, tenant=name.tenant, batch_id=name.batch_id)
         except BaseException as error:  # noqa: BLE001  a panic of the core is no Exception
             _abort(context, self._refusal(error))
         finally:
@@ -134,10 +144,16 @@ class GrpcReceiver:
         match error:
             case WireError():
                 return status.bad_request(str(error))
+            case batch.BatchNameError():
+                self._count_refused("bad_batch_id")
+                return status.bad_request(str(error))
             case Overloaded():
                 return status.retry_later(str(error), error.retry_after_s)
             case Closed():
                 return status.unavailable("the daemon is stopping")
+            case JournalFailed():
+                # Nobody knows whether it was kept: who comes next must be asked again.
+                return status.unavailable(str(error))
         log.error("request failed inside the core", exc_info=error)
         self._count_refused("internal")
         return status.internal("the daemon failed on this request; its log says how")

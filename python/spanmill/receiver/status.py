@@ -22,7 +22,7 @@ def retry_later(message: str, after_s: float) -> grpc.Status:
 
 
 def bad_request(message: str) -> grpc.Status:
-    """INVALID_ARGUMENT: the bytes are not OTLP, no retry can help."""
+    """INVALID_ARGUMENT: the request is not one that can be taken, and no retry can help."""
     violation = error_details_pb2.BadRequest.FieldViolation(description=message)
     return _status(
         code_pb2.INVALID_ARGUMENT,

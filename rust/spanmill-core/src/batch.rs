@@ -55,6 +55,8 @@ impl Unknown {
 pub(crate) struct Groups {
     cache: IdentityCache,
     unknown: Unknown,
+    /// Series that this batch's identities were the first of, with their serials.
+    pub new: Vec<(u32, u64)>,
     /// Series of each event; only filled for views.
     pub series: Vec<u32>,
     /// Good and bad by group and second; only filled for objectives.
@@ -84,6 +86,10 @@ pub(crate) struct Batch {
     pub by_shard: ByShard,
     /// Newest event that is not future-dated, Unix nanoseconds.
     pub newest_ns: Option<i64>,
+    /// Oldest event, Unix nanoseconds; `i64::MAX` before any.
+    pub oldest_ns: i64,
+    /// Every span has its ids, so no other request can be the same bytes.
+    pub has_all_ids: bool,
     /// Where spans had their attributes last.
     layout: Layout<Meaning>,
     tuple: Vec<ValueId>,
@@ -114,6 +120,8 @@ impl Batch {
             groups: plan.groupings().map(|_| Groups::default()).collect(),
             by_shard: ByShard::default(),
             newest_ns: None,
+            oldest_ns: i64::MAX,
+            has_all_ids: true,
             layout: Layout::default(),
             tuple: Vec::new(),
         }
@@ -128,15 +136,19 @@ impl Batch {
         }
     }
 
-    fn clear(&mut self) {
+    /// Empty the columns; the caches stay.
+    pub(crate) fn clear(&mut self) {
         self.ends_ns.clear();
         self.measures.clear();
         self.places.clear();
         self.accounts.clear();
         self.wide.clear();
         self.newest_ns = None;
+        self.oldest_ns = i64::MAX;
+        self.has_all_ids = true;
         for groups in &mut self.groups {
             groups.unknown.clear();
+            groups.new.clear();
             groups.series.clear();
             groups.tallies.clear();
             groups.latest.clear();
@@ -248,6 +260,7 @@ impl Batch {
         let source = signals.dimensions[plan.source];
         let place = self.accounts.place(source, signals.dimensions[plan.tenant]);
         self.accounts.at(place).received += 1;
+        self.has_all_ids &= !span.trace_id.is_empty() && !span.span_id.is_empty();
         let ends_ns = match check(span, signals, plan, context.latest_ns) {
             Ok(ends_ns) => ends_ns,
             Err(reason) => {
@@ -256,6 +269,7 @@ impl Batch {
             }
         };
         self.newest_ns = self.newest_ns.max(Some(ends_ns));
+        self.oldest_ns = self.oldest_ns.min(ends_ns);
         if plan.wide.is_some() {
             self.wide.keep_span();
         }
@@ -291,6 +305,11 @@ pub(crate) fn resolve(groups: &mut [Groups], plan: &Plan) {
 }
 
 impl Groups {
+    /// Identities that wait for [`resolve`].
+    pub(crate) fn unresolved(&self) -> &[Vec<ValueId>] {
+        &self.unknown.tuples
+    }
+
     /// Series of an event, a stand-in where its identity is new, `None` where it is not taken.
     #[inline]
     fn place(
@@ -371,9 +390,13 @@ impl Groups {
             return;
         }
         let mut identities = grouping.identities.write();
-        let cache = &mut self.cache;
+        let (cache, new) = (&mut self.cache, &mut self.new);
         let resolve = |tuple: &Vec<ValueId>| {
+            let serial = identities.next_serial();
             let series = identities.resolve(tuple);
+            if identities.next_serial() > serial {
+                new.push((series, serial));
+            }
             cache.learn(tuple, series);
             series
         };
@@ -401,8 +424,7 @@ fn check(
     plan: &Plan,
     latest_ns: i64,
 ) -> std::result::Result<i64, Rejection> {
-    let id = |bytes: &[u8], length| bytes.len() == length && bytes.iter().any(|byte| *byte != 0);
-    if !id(span.trace_id, 16) || !id(span.span_id, 8) {
+    if !id_is_sound(span.trace_id, 16) || !id_is_sound(span.span_id, 8) {
         return Err(Rejection::BadId);
     }
     if span.start_ns == 0 || span.end_ns == 0 {
@@ -422,15 +444,29 @@ fn check(
     }
 }
 
+/// An id that is missing harms nothing; one that is no id comes from a sender that is broken.
+#[inline]
+fn id_is_sound(id: &[u8], length: usize) -> bool {
+    id.is_empty() || (id.len() == length && id.iter().any(|byte| *byte != 0))
+}
+
 /// Duration from the span's own clock; time per output token with n - 1 gaps.
 fn derive(span: &Span<'_>, signals: &mut Signals, plan: &Plan) {
     let slots = plan.derived;
     let lasted = (span.end_ns - span.start_ns) as f64 / SECOND_NS as f64;
     signals.fill(slots.duration, |_| Some(lasted));
     signals.fill(slots.tpot, |signals| {
-        let tokens = signals.measure(slots.output_tokens).filter(|n| *n >= 2.0)?;
-        let decode = signals.measure(slots.duration)? - signals.measure(slots.ttft)?;
-        // A first token after the end is two clocks in disagreement, not a speed.
-        (decode >= 0.0).then(|| decode / (tokens - 1.0))
+        let measure = |slot| signals.measure(slot).unwrap_or(f64::NAN);
+        tpot(measure(slots.duration), measure(slots.ttft), measure(slots.output_tokens))
     });
+}
+
+/// Time per output token as it follows from other measures, NaN where those are absent.
+///
+/// Journal records leave out what follows: another formula is another layout of theirs.
+#[inline]
+pub(crate) fn tpot(duration: f64, ttft: f64, output_tokens: f64) -> Option<f64> {
+    let decode = duration - ttft;
+    // A first token after the end is two clocks in disagreement, not a speed.
+    (output_tokens >= 2.0 && decode >= 0.0).then(|| decode / (output_tokens - 1.0))
 }

@@ -62,6 +62,22 @@ pub enum Error {
         /// What is wrong there.
         what: &'static str,
     },
+    /// Records of the journal that were acknowledged do not read, and later ones do.
+    #[error(
+        "{} does not read at byte {offset}, where records {first} to {last} were; run \
+         `spanmill doctor --data-dir DIR`: it says what is affected and what can be done",
+        .path.display()
+    )]
+    JournalDamaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where reading stopped, bytes from the start of the file.
+        offset: u64,
+        /// First record lost.
+        first: u64,
+        /// Last record lost.
+        last: u64,
+    },
     /// A file was written by a version whose layout this one does not read.
     #[error(
         "{} has layout {found}, and this version reads {wanted}; start the version that wrote it, \
@@ -76,6 +92,18 @@ pub enum Error {
         /// Those that this version reads.
         wanted: String,
     },
+    /// There are checkpoints, and none of them reads.
+    #[error(
+        "no checkpoint in {} reads: {found}; run `spanmill doctor --data-dir DIR` to see what is \
+         affected",
+        .folder.display()
+    )]
+    NoCheckpoint {
+        /// The folder of checkpoints.
+        folder: PathBuf,
+        /// Each with what is wrong.
+        found: String,
+    },
     /// The journal cannot be written: nothing may be acknowledged any more.
     #[error(
         "journal {}: {source}; acknowledging nothing more: restart the daemon once the disk is well, \
@@ -88,6 +116,19 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A record of the journal does not read, though its checksum is right.
+    #[error(
+        "journal record {lsn} {what}; run `spanmill doctor --data-dir DIR` to see what is affected"
+    )]
+    Record {
+        /// Its number.
+        lsn: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The operating system gives us no thread.
+    #[error("cannot start a thread: {0}; raise the limit on processes")]
+    Thread(std::io::Error),
     /// There is no room in the journal. Nothing was folded.
     #[error(
         "no room for {wanted} B in the journal of {}: the disk is full; free some of it, events wait \
@@ -103,6 +144,12 @@ pub enum Error {
     /// A batch id came again with other content. Nothing was folded.
     #[error("batch id {0:?} was used for other content before; give each batch an id of its own")]
     BatchConflict(String),
+    /// A batch is numbered so far behind its producer's newest that nobody knows whether it was here.
+    #[error(
+        "the batch's number is too far behind its producer's newest to tell whether it was counted; \
+         give up on it, or begin a new epoch"
+    )]
+    Forgotten,
     /// Most sources are ahead of our clock, so it is ours that is in doubt. Nothing was folded.
     #[error(
         "{ahead} of {of} sources seen in the last minute are more than window.future_skew ahead of \
@@ -126,6 +173,21 @@ const CLOCK_RETRY_S: f64 = 5.0;
 const FULL_RETRY_S: f64 = 10.0;
 
 impl Error {
+    /// A word for what a request was refused for, as metrics count it.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::ClockSuspect { .. } => "clock_suspect",
+            Self::BatchConflict(_) => "batch_conflict",
+            Self::Forgotten => "forgotten",
+            Self::Full { .. } => "disk_full",
+            Self::Journal { .. } => "journal_failed",
+            Self::Wire { .. } => "malformed",
+            _ => "internal",
+        }
+    }
+
     /// Seconds after which the same request may succeed; `None` where it never will.
     #[must_use]
     pub fn retry_after_s(&self) -> Option<f64> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::codec::{Damaged, Read, Reader, Writer};
 use crate::value::{OTHER, ValueId};
 
 /// What one series gave up, and the events it took since.
@@ -85,10 +86,62 @@ impl Overflow {
         tenant
     }
 
+    /// Write everything down.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        let mut tenants: Vec<ValueId> = self.tenants().collect();
+        tenants.sort_unstable();
+        out.varint(tenants.len() as u64);
+        tenants.iter().for_each(|id| out.varint(u64::from(*id)));
+        let positions = self.retired.by_position.iter().map(|(at, n)| (*at as u64, *n));
+        save_counts(positions.collect(), out);
+        let by_tenant = self.retired.by_tenant.iter().map(|(id, n)| (u64::from(*id), *n));
+        save_counts(by_tenant.collect(), out);
+        out.varint(self.retired_series);
+        out.varint(self.retired_events);
+    }
+
+    /// What [`Overflow::save`] wrote for a view of `width` dimensions; its values are below `ids`.
+    pub(crate) fn load(
+        reader: &mut Reader<'_>,
+        tenants_max: usize,
+        (width, ids): (usize, ValueId),
+    ) -> Read<Self> {
+        let mut overflow = Self::new(tenants_max);
+        for _ in 0..reader.count(1)? {
+            let _ = overflow.tenants.insert(bounded(reader.varint()?, u64::from(ids))? as ValueId);
+        }
+        for (at, events) in load_counts(reader, width as u64)? {
+            let _ = overflow.retired.by_position.insert(at as usize, events);
+        }
+        for (id, events) in load_counts(reader, u64::from(ids))? {
+            let _ = overflow.retired.by_tenant.insert(id as ValueId, events);
+        }
+        overflow.retired_series = reader.varint()?;
+        overflow.retired_events = reader.varint()?;
+        Ok(overflow)
+    }
+
     /// Tenants that are told apart.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = ValueId> {
         self.tenants.iter().copied()
     }
+}
+
+fn bounded(value: u64, limit: u64) -> Read<u64> {
+    if value < limit { Ok(value) } else { Err(Damaged("counts events of what there is not")) }
+}
+
+fn save_counts(counts: Vec<(u64, u64)>, out: &mut Writer) {
+    out.varint(counts.len() as u64);
+    for (key, events) in counts {
+        out.varint(key);
+        out.varint(events);
+    }
+}
+
+fn load_counts(reader: &mut Reader<'_>, limit: u64) -> Read<Vec<(u64, u64)>> {
+    let count = reader.count(2)?;
+    (0..count).map(|_| Ok((bounded(reader.varint()?, limit)?, reader.varint()?))).collect()
 }
 
 #[cfg(test)]
@@ -121,5 +174,25 @@ mod tests {
         let first = overflow.events(live());
         assert_eq!(BTreeMap::from([(OTHER, 3), (13, 1), (14, 1)]), first.by_tenant);
         assert_eq!(first, overflow.events(tuples.iter().map(|tuple| collapsed(tuple, 1))));
+    }
+
+    /// What was counted comes back, and a tenant told apart before still is.
+    #[test]
+    fn counts_come_back() {
+        let mut overflow = Overflow::new(2);
+        for tenant in 10..15 {
+            overflow.retire(&collapsed(&[tenant, OTHER], u64::from(tenant)));
+        }
+        let mut out = Writer::default();
+        overflow.save(&mut out);
+        let mut reader = Reader(&out.0);
+        let mut loaded = Overflow::load(&mut reader, 2, (2, 15)).expect("whole");
+        assert_eq!(Ok(()), reader.end());
+        let live = [[14, OTHER], [10, OTHER]];
+        let events = |of: &mut Overflow| of.events(live.iter().map(|tuple| collapsed(tuple, 1)));
+        assert_eq!(events(&mut overflow), events(&mut loaded));
+        assert_eq!((5, 60), (loaded.retired_series, loaded.retired_events));
+        assert!(Overflow::load(&mut Reader(&out.0), 2, (2, 11)).is_err(), "unknown tenant");
+        assert!(Overflow::load(&mut Reader(&out.0), 2, (1, 15)).is_err(), "unknown dimension");
     }
 }

@@ -1,10 +1,12 @@
 //! Error budgets: exact counts over sliding windows, and what follows from them.
 
+mod groups;
 mod objective;
 mod ring;
 
+pub(crate) use groups::SavedGroup;
 pub(crate) use objective::{Objective, Tally};
-pub(crate) use ring::HORIZON_S;
+pub(crate) use ring::{HORIZON_S, Stamp};
 
 /// Good and bad events of some stretch of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -384,6 +384,11 @@ impl Companions {
         (files.given, files.all) = (Vec::new(), false);
     }
 
+    /// No file has what is sealed: the next one gets all of it.
+    pub(crate) fn forget_saved(&self) {
+        self.files.lock().all = true;
+    }
+
     /// Put back what is counted as it stood at the cut `cut`, when windows were sealed through
     /// bucket number `sealed`; the files that it names come after.
     pub(crate) fn set_totals(&self, cut: u64, sealed: Option<i64>, totals: &Totals) {

@@ -401,6 +401,11 @@ impl WindowStore {
         let _ = self.saved.lock().insert(cut);
     }
 
+    /// No file has what is open: the next one gets all of it.
+    pub(crate) fn forget_saved(&self) {
+        self.saved.lock().clear();
+    }
+
     /// Cuts that still have something which is not sealed yet.
     pub(crate) fn live_generations(&self) -> Vec<u64> {
         let cuts = |shard: &Shard| shard.frozen.iter().map(|it| it.cut).collect::<Vec<_>>();

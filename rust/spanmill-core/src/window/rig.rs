@@ -73,8 +73,9 @@ impl Windows {
         self.store.seal_into(&self.kept, through, &|_| Use::Recent, Some(&mut leaves));
         self.kept = self.kept.advanced(through);
         let bytes = |leaf: &Leaf| (0..MEASURES).map(|m| leaf.bucket.digest(m).to_bytes()).collect();
+        let finest = leaves.iter().filter(|leaf| leaf.tier == 0);
         let mut sealed: Vec<_> =
-            leaves.iter().map(|leaf| (leaf.number, leaf.series, bytes(leaf))).collect();
+            finest.map(|leaf| (leaf.bucket.number(), leaf.series, bytes(leaf))).collect();
         sealed.sort_unstable();
         sealed
     }
@@ -86,7 +87,7 @@ impl Windows {
         let mut gathered: Vec<Gathered> =
             (0..MEASURES).map(|measure| Gathered::new(measure, MEASURES)).collect();
         let mut late = 0;
-        self.store.visit(&steps, &[SERIES[series]], |_, _, piece| match piece {
+        self.store.visit(&steps, &[SERIES[series]], &[], |_, _, piece| match piece {
             Piece::Events(slice) => gathered.iter_mut().for_each(|each| each.take(slice)),
             Piece::Late(events) => late += events,
         });

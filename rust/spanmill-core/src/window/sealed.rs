@@ -95,14 +95,27 @@ impl Sealed {
         let values: usize = columns.iter().map(Vec::len).sum();
         let mut words = Vec::with_capacity(head_words(columns.len()) + values);
         words.resize(head_words(columns.len()), 0);
-        for (at, head) in heads.enumerate() {
-            words[at / HEADS_A_WORD] |= (head as u64) << (at % HEADS_A_WORD * HEAD_BITS);
-        }
+        write_heads(&mut words, heads);
         for mut values in columns {
             values.sort_unstable_by(f64::total_cmp);
             words.extend(values.into_iter().map(f64::to_bits));
         }
         Self::Exact { number, words: words.into() }
+    }
+
+    /// From each measure's sorted values, at most [`EXACT_MAX`]; `words` is scratch.
+    pub(crate) fn of_values(number: i32, columns: &[&[f64]], words: &mut Vec<u64>) -> Self {
+        words.clear();
+        words.resize(head_words(columns.len()), 0);
+        let lengths = columns.iter().map(|values| values.len());
+        write_heads(words, std::iter::once(columns.len()).chain(lengths));
+        words.extend(columns.iter().copied().flatten().map(|value| value.to_bits()));
+        Self::Exact { number, words: Arc::from(&words[..]) }
+    }
+
+    /// From one digest a measure.
+    pub(crate) fn of_digests(number: i32, digests: Vec<Digest>) -> Self {
+        Self::Digests { number, digests: digests.into() }
     }
 
     pub(super) fn with_number(&self, number: i32) -> Self {
@@ -113,14 +126,14 @@ impl Sealed {
     }
 
     /// Its start in seconds over its tier's bucket width.
-    pub(super) fn number(&self) -> i64 {
+    pub(crate) fn number(&self) -> i64 {
         match self {
             Self::Exact { number, .. } | Self::Digests { number, .. } => i64::from(*number),
         }
     }
 
     /// Bits of one measure's sorted values, where the bucket is exact; else nothing.
-    pub(super) fn values(&self, measure: usize) -> impl Iterator<Item = u64> {
+    pub(crate) fn values(&self, measure: usize) -> impl Iterator<Item = u64> {
         let values = match self {
             Self::Exact { words, .. } => {
                 let before: usize = (0..measure).map(|m| head(words, m + 1)).sum();
@@ -146,7 +159,7 @@ impl Sealed {
     }
 
     /// One measure's digest, where the bucket holds digests.
-    pub(super) fn shared(&self, measure: usize) -> Option<&Digest> {
+    pub(crate) fn shared(&self, measure: usize) -> Option<&Digest> {
         match self {
             Self::Exact { .. } => None,
             Self::Digests { digests, .. } => Some(&digests[measure]),
@@ -163,7 +176,7 @@ impl Sealed {
     }
 
     /// Bytes taken from the allocator, the entry in a ring included.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let content = match self {
             Self::Exact { words, .. } => allocated(ARC_HEAD + size_of_val(&**words)),
             Self::Digests { digests, .. } => {
@@ -172,6 +185,12 @@ impl Sealed {
             }
         };
         size_of::<Self>() + content
+    }
+}
+
+fn write_heads(words: &mut [u64], heads: impl Iterator<Item = usize>) {
+    for (at, head) in heads.enumerate() {
+        words[at / HEADS_A_WORD] |= (head as u64) << (at % HEADS_A_WORD * HEAD_BITS);
     }
 }
 
@@ -185,7 +204,7 @@ fn head(words: &[u64], at: usize) -> usize {
 }
 
 /// Digests that together hold exactly `values`.
-pub(super) fn exact_digests(values: &[f64]) -> Vec<Digest> {
+pub(crate) fn exact_digests(values: &[f64]) -> Vec<Digest> {
     let digest = |values: &[f64]| {
         let mut open = OpenDigest::default();
         open.add_all(values);

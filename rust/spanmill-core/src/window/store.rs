@@ -164,7 +164,7 @@ impl Shard {
     }
 
     #[cold]
-    fn make_room(&mut self, slot: usize) {
+    pub(super) fn make_room(&mut self, slot: usize) {
         let wanted = slot + 1 - self.series.len();
         if self.series.capacity() <= slot {
             self.series.reserve_exact(wanted.max(self.series.len() / GROWTH));
