@@ -29,6 +29,7 @@ const CONFIG: &str = r#"{
         {"name": "good", "description": "", "sli": {"kind": "errors"}, "where": [],
             "group_by": ["tenant"], "objective": 0.999, "period_s": 2592000,
             "layer": "", "runbook": ""}],
+    "retention": {},
     "limits": {"series": 100000, "tenant_series": 25000, "groups": 1000,
         "dimension_values": 100000, "companion_bytes": 268435456, "memory": 2147483648,
         "dedupe_horizon": 900, "dedupe_entries": 8000000, "producers": 100000,

@@ -2,6 +2,7 @@
 //!
 //! Defaults live there, once; here every key is required and unknown ones are refused.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct Config {
     pub objectives: Vec<ObjectiveConfig>,
     /// Bounds on everything that grows.
     pub limits: Limits,
+    /// How long sealed buckets stay on disk, seconds by name of the tier; as long as in
+    /// memory where a tier is not named.
+    pub retention: BTreeMap<String, f64>,
 }
 
 impl Config {

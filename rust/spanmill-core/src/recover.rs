@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::archive::{Archive, Keep};
+use crate::archive::{Archive, Catalog, Keep};
 use crate::batch::Batch;
 use crate::checkpoint::{self, Checkpointer, Loaded, Parts, Progress};
 use crate::clock::{Clock, SECOND_NS};
@@ -125,6 +125,8 @@ pub(crate) fn recover(config: &Config, outside: &Outside) -> Result<Restart> {
     let then = written_under.as_ref().unwrap_or(config);
     let (mut state, mut checkpointer) = restore(then, outside, found, &mut recovered)?;
     let next = replay_all(&state, outside, &mut recovered)?;
+    // Records say what was held then, when perhaps more was on disk.
+    limit(&state);
     if written_under.is_some() {
         state.flush_archive()?;
         let parts = all_durable(then, &state);
@@ -168,6 +170,7 @@ fn restore(
     let Some(mut found) = found else {
         let state = State::new(config, outside.both(), None)?;
         begin_archive(&state, config)?;
+        state.archive().map_or(Ok(()), |archive| archive.adopt(Catalog::default()))?;
         let disk = outside.disk.clone();
         let checkpointer = Checkpointer::new(disk, &config.data_dir, outside.weakened)?;
         return Ok((state, checkpointer));
@@ -182,18 +185,25 @@ fn restore(
     if let Some(archive) = state.archive() {
         let sealed = &mut Reader(&restored.sealed);
         let damaged = |damage: Damaged| Error::Record { lsn: recovered.checkpoint, what: damage.0 };
-        archive.adopt(sealed)?.map_err(damaged)?;
-        let mut kept = state.kept();
-        archive.limit(&mut kept);
-        state.keep(kept.clone());
-        let _ = filing::restore(&state.plan, &state.values, archive, &kept)?;
+        archive.adopt(Catalog::load(sealed).map_err(damaged)?)?;
+        limit(&state);
+        let is_same = |place: usize| restored.views[place];
+        let known = (&state.plan, &state.values);
+        let _ = filing::restore(known, archive, &state.kept(), is_same)?;
     }
     Ok((state, restored.checkpointer))
 }
 
+/// Promise nothing that is not on disk: after a restart memory has no more than that.
+fn limit(state: &State) {
+    let mut kept = state.kept();
+    state.archive().inspect(|archive| archive.limit(&mut kept));
+    state.keep(kept);
+}
+
 /// Sealed buckets go to the disk from the first record on.
 fn begin_archive(state: &State, config: &Config) -> Result<()> {
-    let keep = Keep::new(config.limits.disk);
+    let keep = Keep::new(config)?;
     state.begin_archive(Archive::new(Arc::clone(&state.disk), &config.data_dir, keep)?);
     Ok(())
 }

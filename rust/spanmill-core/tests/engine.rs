@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use serde_json::{Value as Json, json};
-use spanmill_core::{Engine, Sender};
 use spanmill_core::clock::ManualClock;
 use spanmill_core::config::Config;
 use spanmill_core::error::Error;
+use spanmill_core::{Engine, Sender};
 
 const NOW_S: u64 = 1_795_219_200;
 const SECOND: u64 = 1_000_000_000;
@@ -36,6 +36,7 @@ fn config(folder: &std::path::Path, limits_series: usize, objectives: Json) -> C
             "measures": ["duration", "ttft", "tpot", "output_tokens"],
             "distinct": [], "top": []}],
         "objectives": objectives,
+        "retention": {},
         "limits": {"series": limits_series, "tenant_series": limits_series, "groups": 100,
             "dimension_values": 10_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
             "sources": 100, "request_bytes": 1 << 24, "memory": 1_u64 << 31,
@@ -226,7 +227,8 @@ fn bad_spans_are_counted_by_reason() {
         ("out_of_range", Span { ttft: Some(1e300), ..Span::default() }.encode()),
     ];
     for (reason, span) in &cases {
-        let response = bench.engine.ingest_traces(&request(&[span.clone(), good.clone()]), Sender::default());
+        let response =
+            bench.engine.ingest_traces(&request(&[span.clone(), good.clone()]), Sender::default());
         let said = String::from_utf8_lossy(&response.expect("valid OTLP")).into_owned();
         assert!(said.contains(&format!("{reason}: 1")), "{reason}: {said}");
         assert_eq!(json!(1), ledger(&bench)["rejected"][reason], "{reason}");
@@ -312,7 +314,8 @@ fn splits_and_order_leave_no_trace() {
         let bench = bench();
         let encoded: Vec<Vec<u8>> = order.map(Span::encode).collect();
         for chunk in encoded.chunks(batch) {
-            let _ = bench.engine.ingest_traces(&request(chunk), Sender::default()).expect("valid OTLP");
+            let _ =
+                bench.engine.ingest_traces(&request(chunk), Sender::default()).expect("valid OTLP");
         }
         bench.clock.set(((NOW_S + 600) * SECOND) as i64);
         bench.engine.tick().expect("open");

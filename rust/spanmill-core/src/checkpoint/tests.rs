@@ -46,6 +46,7 @@ fn config() -> Config {
             objective("fast", latency, &["model"]),
             objective("answers", json!({"kind": "errors"}), &[]),
         ],
+        "retention": {},
         "limits": {
             "series": 6, "tenant_series": 4, "groups": 3, "dimension_values": 6,
             "dimension_bytes": 64, "sources": 3, "request_bytes": 1 << 20,
