@@ -165,7 +165,9 @@ impl Daemon {
     fn tick(&self, now_s: i64) {
         self.clock.set(now_s * SECOND_NS);
         // Each time: when a round of letting go comes, a restart begins to count anew.
-        self.state.retired_at_ns.store(i64::MIN / 2, Ordering::Relaxed);
+        for last_ns in [&self.state.retired_at_ns, &self.state.values_looked_through_ns] {
+            last_ns.store(i64::MIN / 2, Ordering::Relaxed);
+        }
         let upkeep = self.state.upkeep.lock();
         self.state.seal().expect("there is room");
         retire(&self.state).expect("there is room");
