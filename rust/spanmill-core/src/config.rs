@@ -144,7 +144,7 @@ pub struct Limits {
     pub companion_bytes: usize,
     /// Memory for windows and identities, bytes.
     pub memory: usize,
-    /// Sealed buckets on disk, bytes.
+    /// Disk for sealed buckets, bytes.
     pub disk: u64,
     /// How long a request is remembered, to know it when it comes again.
     #[serde(rename = "dedupe_horizon")]

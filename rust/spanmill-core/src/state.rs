@@ -120,10 +120,10 @@ pub(crate) struct State {
     pub retired_at_ns: AtomicI64,
     /// Steady time before which no value could be let go of, nanoseconds.
     pub values_looked_through_ns: AtomicI64,
-    /// Held by who seals, lets go of ids, or notes down what there is: one of them at a time.
-    pub upkeep: Mutex<()>,
     /// Told with the journal, and none without.
     archive: OnceLock<Archive>,
+    /// Held by who seals, lets go of ids, or notes down what there is: one of them at a time.
+    pub upkeep: Mutex<()>,
     /// What queries may count on.
     kept: RwLock<Kept>,
     sealer: Mutex<Sealer>,
@@ -157,22 +157,12 @@ impl State {
             scratch: Scratch::default(),
             retired_at_ns: AtomicI64::new(0),
             values_looked_through_ns: AtomicI64::new(0),
-            upkeep: Mutex::new(()),
             archive: OnceLock::new(),
+            upkeep: Mutex::new(()),
             kept: RwLock::default(),
             sealer: Mutex::default(),
             demoted: Default::default(),
         })
-    }
-
-    /// Where records go; `None` while durability is off.
-    pub(crate) fn journal(&self) -> Option<&Journal> {
-        self.journal.get().map(|journal| &**journal)
-    }
-
-    /// Write records here from now on; once, when everything in it is recovered.
-    pub(crate) fn begin_journal(&self, journal: Arc<Journal>) {
-        assert!(self.journal.set(journal).is_ok(), "a journal is begun once");
     }
 
     /// Sealed buckets on disk; `None` while durability is off.
@@ -192,6 +182,16 @@ impl State {
     /// Write sealed buckets there from now on; once, before anything is recovered.
     pub(crate) fn begin_archive(&self, archive: Archive) {
         assert!(self.archive.set(archive).is_ok(), "an archive is begun once");
+    }
+
+    /// Where records go; `None` while durability is off.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.get().map(|journal| &**journal)
+    }
+
+    /// Write records here from now on; once, when everything in it is recovered.
+    pub(crate) fn begin_journal(&self, journal: Arc<Journal>) {
+        assert!(self.journal.set(journal).is_ok(), "a journal is begun once");
     }
 
     /// Bucket number below which everything is sealed; `None` before the first time.
@@ -227,7 +227,7 @@ impl State {
             // Batches may come before it is written down: none adds to what is settled.
             Some(through) => self
                 .note_seal(&kept, through)
-                .and_then(|lsn| self.seal_through((lsn, &kept), through, &mut sealer)),
+                .and_then(|lsn| self.seal_through(&kept, (lsn, through), &mut sealer)),
             None => match kept.sealed().filter(|_| sealer.demoted) {
                 Some(through) => self.note_seal(&kept, through).map(|_| self.retire(&kept)),
                 None => Ok(()),
@@ -247,7 +247,7 @@ impl State {
         self.sequence.tick(self.clock.now_ns(), self.journal(), Watermark::BYTES, record)
     }
 
-    /// Number of the record that says so.
+    /// Write down what is about to be sealed; the record's number.
     fn note_seal(&self, kept: &Kept, through: i64) -> Result<Lsn> {
         let Some(journal) = self.journal() else {
             let _ = self.sequence.number(None, 0)?;
@@ -257,11 +257,11 @@ impl State {
         kept.save(&mut saved);
         Seal { through, kept: &saved.0 }.write(&mut payload);
         let slot = self.sequence.number(Some(journal), payload.len())?;
-        Ok(slot.map_or_else(Lsn::default, |slot| {
-            let lsn = slot.lsn();
+        let lsn = slot.as_ref().map_or(Lsn::default(), Slot::lsn);
+        if let Some(slot) = slot {
             slot.fill(Kind::Seal as u8, payload);
-            lsn
-        }))
+        }
+        Ok(lsn)
     }
 
     /// Let go of what is no longer held.
@@ -270,11 +270,11 @@ impl State {
     }
 
     /// Seal, or let go, as a record says was done.
-    pub(crate) fn replay_seal(&self, lsn: Lsn, kept: &Kept, through: i64) -> Result<()> {
+    pub(crate) fn replay_seal(&self, kept: &Kept, (lsn, through): (Lsn, i64)) -> Result<()> {
         let mut sealer = self.sealer.lock();
         *self.kept.write() = kept.clone();
         if kept.sealed() < Some(through) {
-            return self.seal_through((lsn, kept), through, &mut sealer);
+            return self.seal_through(kept, (lsn, through), &mut sealer);
         }
         self.retire(kept);
         Ok(())
@@ -282,30 +282,28 @@ impl State {
 
     fn seal_through(
         &self,
-        (lsn, kept): (Lsn, &Kept),
-        through: i64,
+        kept: &Kept,
+        (lsn, through): (Lsn, i64),
         sealer: &mut Sealer,
     ) -> Result<()> {
-        let mut sealed = Vec::new();
+        let mut written = Vec::new();
         for view in &self.plan.views {
             let used = |series| view.used(view.grouping.identities.read().tuple(series));
             let mut leaves = Vec::new();
-            let is_wanted = sealer.sink.is_some() || self.archive().is_some();
-            let wanted = is_wanted.then_some(&mut leaves);
+            let leaves_wanted = sealer.sink.is_some() || self.archive().is_some();
+            let wanted = leaves_wanted.then_some(&mut leaves);
             view.windows.seal_into(kept, through, &used, wanted);
             if let Some(companions) = &view.companions {
                 companions.seal(kept.sealed(), through);
             }
-            sealed.push((view, leaves));
+            written.push((view, leaves));
         }
         *self.kept.write() = kept.advanced(through);
         if let Some(sink) = &mut sealer.sink {
-            for (view, leaves) in &sealed {
-                self.write(view, leaves, &mut **sink)?;
-            }
+            written.iter().try_for_each(|(view, leaves)| self.write(view, leaves, &mut **sink))?;
         }
         if let Some(archive) = self.archive() {
-            archive.take(filing::pass((lsn, kept, through), sealed, &self.values));
+            archive.take(filing::pass((lsn, kept, through), written, &self.values));
         }
         Ok(())
     }

@@ -1,16 +1,13 @@
 //! What happens once a second, and what happens when enough has happened: sealing, letting
 //! go of ids, checkpoints.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use crate::archive::{Archive, File};
-use crate::checkpoint::{Checkpointer, FileRef, Parts, Progress, Report, Sealed};
-use crate::codec::Writer;
+use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed};
 use crate::config::Config;
 use crate::error::Result;
 use crate::journal::{Journal, Lsn};
@@ -44,19 +41,6 @@ fn make_durable(journal: &Journal, lsn: Lsn) -> Result<()> {
             return Ok(());
         }
         std::thread::sleep(ENCODING);
-    }
-}
-
-/// What a checkpoint says of sealed buckets.
-pub(crate) fn sealed(archive: &Archive) -> Sealed {
-    let mut state = Writer::default();
-    archive.save(&mut state);
-    let name = |path: PathBuf| path.to_string_lossy().into_owned();
-    let file = |file: File| FileRef { name: name(file.path()), bytes: file.bytes };
-    Sealed {
-        files: archive.files().into_iter().map(file).collect(),
-        expired: archive.take_expired().into_iter().map(name).collect(),
-        state: state.0,
     }
 }
 
@@ -120,14 +104,16 @@ impl Upkeep {
         self.state.flush_archive()?;
         let upkeep = self.state.upkeep.lock();
         // What was sealed in between: a checkpoint must not pass what is not on disk.
-        self.state.flush_archive()?;
-        let parts = Parts {
-            config: &self.config,
-            sealed: self.state.archive().map(sealed).unwrap_or_default(),
-            durable: &durable,
-            release_before: &release_before,
-        };
-        let written = checkpointer.write(&self.state, upkeep, &parts, self.progress(journal));
+        let filed = self.state.flush_archive();
+        let written = filed.and_then(|()| {
+            let parts = Parts {
+                config: &self.config,
+                sealed: Sealed::of(&self.state),
+                durable: &durable,
+                release_before: &release_before,
+            };
+            checkpointer.write(&self.state, upkeep, &parts, self.progress(journal))
+        });
         self.note(&written);
         written.map(drop)
     }

@@ -10,6 +10,7 @@ use super::counters::{self, CounterFile};
 use super::manifest::{Manifest, Section};
 use super::names::{self, FileRef};
 use super::{FOLDER, failed};
+use crate::archive;
 use crate::budget::Objective;
 use crate::clock::SECOND_NS;
 use crate::codec::Writer;
@@ -46,10 +47,22 @@ const SHORTER: u64 = 4;
 pub(crate) struct Sealed {
     /// Every file of sealed buckets that queries or a recovery may need.
     pub files: Vec<FileRef>,
-    /// Those that may go once no checkpoint names them, relative to the data folder; told once.
-    pub expired: Vec<String>,
     /// What [`super::Restored`] gives back.
     pub state: Vec<u8>,
+}
+
+impl Sealed {
+    /// What the archive has now; everything sealed must be written.
+    pub(crate) fn of(state: &State) -> Self {
+        let Some(archive) = state.archive() else { return Self::default() };
+        let file = |file: archive::File| FileRef {
+            name: file.path().to_string_lossy().into_owned(),
+            bytes: file.bytes,
+        };
+        let mut saved = Writer::default();
+        archive.save(&mut saved);
+        Self { files: archive.files().into_iter().map(file).collect(), state: saved.0 }
+    }
 }
 
 /// What a checkpoint needs of others.
@@ -115,8 +128,6 @@ pub(super) struct Last {
     pub edges: ByCut,
     pub companions: ByCut,
     pub dedupe: Vec<FileRef>,
-    /// Files of sealed buckets that go once none of those kept names them.
-    pub expired: Vec<String>,
     /// Where the journal was.
     pub progress: Progress,
     pub bytes: u64,
@@ -201,7 +212,6 @@ impl Checkpointer {
     ) -> Result<Report> {
         let mut last = self.last.lock();
         let begun_ns = state.clock.steady_ns();
-        last.expired.extend_from_slice(&parts.sealed.expired);
         let config = parts.config.to_json()?;
         let (cut, books) = state.sequence.cut(|| state.ledger.books());
         let cut_lsn = cut.time.lsn;
@@ -211,7 +221,7 @@ impl Checkpointer {
             // Nothing came since: writing the same again would only crowd out the older one.
             let files = newest.files.len() + 1;
             drop(upkeep);
-            self.let_go(parts, &mut last)?;
+            self.let_go(state, parts, &last)?;
             return Ok(Report { lsn: cut_lsn, files, ..Report::default() });
         }
         let written = self
@@ -234,7 +244,7 @@ impl Checkpointer {
         last.take(written.manifest);
         last.bytes = written.bytes;
         last.progress = Progress { lsn: cut_lsn, ..now };
-        self.let_go(parts, &mut last)?;
+        self.let_go(state, parts, &last)?;
         let seconds = (state.clock.steady_ns() - begun_ns) as f64 / SECOND_NS as f64;
         Ok(Report { lsn: cut_lsn, bytes: written.bytes, files, seconds })
     }
@@ -363,13 +373,13 @@ impl Checkpointer {
     }
 
     /// Let go of what no checkpoint that is kept needs.
-    fn let_go(&self, parts: &Parts<'_>, last: &mut Last) -> Result<()> {
+    fn let_go(&self, state: &State, parts: &Parts<'_>, last: &Last) -> Result<()> {
         self.sweep(&last.kept)?;
-        let named: BTreeSet<&String> = last.kept.iter().flat_map(|kept| &kept.files).collect();
-        let (named, gone): (Vec<String>, Vec<String>) =
-            last.expired.iter().cloned().partition(|name| named.contains(name));
-        names::remove(&*self.disk, &self.data_dir, &gone)?;
-        last.expired = named;
+        if let Some(archive) = state.archive() {
+            let named: BTreeSet<&Path> =
+                last.kept.iter().flat_map(|kept| &kept.files).map(Path::new).collect();
+            archive.sweep(|path| named.contains(path))?;
+        }
         match last.kept.first() {
             Some(oldest) => (parts.release_before)(oldest.lsn.next()),
             None => Ok(()),

@@ -79,8 +79,8 @@ impl Rig {
             "retention": {},
             "limits": {"series": 100_000, "tenant_series": 100_000, "groups": 100,
                 "dimension_values": 100_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
-                "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33,
-                "dedupe_horizon": 900.0, "disk": 1_u64 << 34, "dedupe_entries": 100_000, "producers": 1_000},
+                "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33, "disk": 1_u64 << 40,
+                "dedupe_horizon": 900.0, "dedupe_entries": 100_000, "producers": 1_000},
         });
         change(&mut config);
         let config = Config::from_json(&config.to_string()).expect("a valid config");
