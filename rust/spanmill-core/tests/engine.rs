@@ -36,6 +36,7 @@ fn config(folder: &std::path::Path, limits_series: usize, objectives: Json) -> C
             "measures": ["duration", "ttft", "tpot", "output_tokens"],
             "distinct": [], "top": []}],
         "objectives": objectives,
+        "retention": {},
         "limits": {"series": limits_series, "tenant_series": limits_series, "groups": 100,
             "dimension_values": 10_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
             "sources": 100, "request_bytes": 1 << 24, "memory": 1_u64 << 31,

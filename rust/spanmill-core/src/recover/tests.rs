@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::{Checkpointer, Parts, Progress, Report, Sealed, examine, load};
-use crate::Outside;
+use super::{Outside, Restart, recover};
+use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed, examine, load};
 use crate::clock::{ManualClock, SECOND_NS};
 use crate::config::Config;
 use crate::disk::Disk;
@@ -18,7 +18,6 @@ use crate::ingest::{Sender, ingest};
 use crate::journal::tests::memory::MemoryDisk;
 use crate::journal::{Journal, Lsn, Weakened};
 use crate::query;
-use crate::recover::{Restart, recover};
 use crate::retirement::retire;
 use crate::state::State;
 
