@@ -148,8 +148,8 @@ class EngineLimits(Section):
 
     dedupe_horizon: Annotated[Seconds, Field(ge=60, le=3600)] = 15 * 60.0
     """
-    How long a request is remembered, so that it counts once when its sender gives up waiting and
-    sends it again. Longer than senders go on trying; at most 1h.
+    How long a request is remembered at least, so that it counts once when its sender gives up
+    waiting and sends it again. Longer than senders go on trying; at most 1h.
     """
 
     dedupe_entries: Annotated[int, Field(ge=1000, le=500_000_000)] = 8_000_000

@@ -124,7 +124,9 @@ def _damage(data_dir: Path, examined: Examined, damage: dict[str, Any]) -> Findi
 def given_up(data_dir: Path, repaired: dict[str, Any]) -> Finding:
     """Say what a repair did."""
     if (lost := repaired["given_up"]) is None:
-        return Finding("repair", "ok", f"{data_dir}: nothing of it can be mended by cutting the log")
+        return Finding(
+            "repair", "ok", f"{data_dir}: nothing of it can be mended by cutting the log"
+        )
     kept = ", ".join(repaired["kept"])
     return Finding(
         "repair",

@@ -240,7 +240,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] leaves no trace. [`Error::Journal`] once it failed.
+    /// [`Error::Full`] leaves no trace. [`Error::Journal`] once it failed, [`Error::Closed`]
+    /// once it stops.
     pub(crate) fn reserve(&self, bytes_max: usize) -> Result<Slot<'_>> {
         self.reserve_for(bytes_max, false)
     }
@@ -255,6 +256,10 @@ impl Journal {
         self.check()?;
         let (lsn, low) = {
             let mut queue = self.queue.lock();
+            // Under the lock: the writing thread ends once it sees the queue empty.
+            if self.stopping.load(Ordering::Acquire) {
+                return Err(Error::Closed);
+            }
             let lsn = queue.reserve(bytes_max, own);
             (lsn, lsn.is_none() || queue.room() < self.options.reserve_bytes)
         };

@@ -576,6 +576,23 @@ fn threads_share_a_journal() {
     assert!(records.iter().all(|(&lsn, bytes)| *bytes == payload(lsn, 0, bytes.len())));
 }
 
+/// A journal that stops still writes what has a number, and gives out no more.
+#[test]
+fn stopping_leaves_nobody_waiting() {
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, 1);
+    let slot = journal.reserve(8).expect("has room");
+    journal.stop();
+    assert!(matches!(journal.reserve(8).map(|_| ()), Err(Error::Closed)));
+    std::thread::scope(|scope| {
+        let _ = scope.spawn(|| journal.run());
+        let lsn = slot.lsn();
+        slot.fill(1, vec![0; 8]);
+        assert_eq!(Ok(()), journal.wait(lsn).map_err(|error| error.to_string()));
+    });
+    assert_eq!(Lsn(2), read(&disk).1.next);
+}
+
 /// Threads that wait when the sync fails are all told.
 #[test]
 fn waiters_hear_of_a_failure() {
