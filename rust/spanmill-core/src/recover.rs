@@ -20,7 +20,6 @@ use crate::record::{self, Defined, Duplicate, Kind, Retire, Seal, Watermark};
 use crate::retirement;
 use crate::sequence::Ruling;
 use crate::state::{State, seed};
-use crate::upkeep::sealed;
 use crate::window::Kept;
 
 /// Folder of the journal, in the data folder.
@@ -125,12 +124,14 @@ pub(crate) fn recover(config: &Config, outside: &Outside) -> Result<Restart> {
     let then = written_under.as_ref().unwrap_or(config);
     let (mut state, mut checkpointer) = restore(then, outside, found, &mut recovered)?;
     let next = replay_all(&state, outside, &mut recovered)?;
-    // Records say what was held then, when perhaps more was on disk.
-    limit(&state);
+    file(&state)?;
     if written_under.is_some() {
-        state.flush_archive()?;
-        let parts = all_durable(then, &state);
-        let _ = checkpointer.write(&state, state.upkeep.lock(), &parts, Progress::default())?;
+        let _ = checkpointer.write(
+            &state,
+            state.upkeep.lock(),
+            &all_durable(then, &state),
+            Progress::default(),
+        )?;
         let found = checkpoint::load(&outside.disk, &config.data_dir)?;
         (state, checkpointer) = restore(config, outside, found, &mut recovered)?;
     }
@@ -139,10 +140,12 @@ pub(crate) fn recover(config: &Config, outside: &Outside) -> Result<Restart> {
     let journal = Journal::open(disk, clock, &folder, outside.journal(config.durability), next)?;
     state.begin_journal(Arc::new(journal));
     // Ids that the configuration's own names got are in it, and nothing is replayed twice.
-    let written = state.flush_archive().and_then(|()| {
-        let parts = all_durable(config, &state);
-        checkpointer.write(&state, state.upkeep.lock(), &parts, Progress::default())
-    });
+    let written = checkpointer.write(
+        &state,
+        state.upkeep.lock(),
+        &all_durable(config, &state),
+        Progress::default(),
+    );
     if let Err(error) = written {
         recovered.warnings.push(format!("no checkpoint was written at the start: {error}"));
     }
@@ -151,10 +154,10 @@ pub(crate) fn recover(config: &Config, outside: &Outside) -> Result<Restart> {
 }
 
 /// Parts of a checkpoint before there is a journal to write to: all that was read is durable.
-fn all_durable<'c>(config: &'c Config, state: &State) -> Parts<'c> {
+fn all_durable<'a>(config: &'a Config, state: &State) -> Parts<'a> {
     Parts {
         config,
-        sealed: state.archive().map(sealed).unwrap_or_default(),
+        sealed: checkpoint::Sealed::of(state),
         durable: &|_| Ok(()),
         release_before: &|_| Ok(()),
     }
@@ -167,10 +170,11 @@ fn restore(
     found: Option<Loaded>,
     recovered: &mut Recovered,
 ) -> Result<(State, Checkpointer)> {
+    let archive = Archive::new(outside.disk.clone(), &config.data_dir, Keep::new(config)?)?;
     let Some(mut found) = found else {
         let state = State::new(config, outside.both(), None)?;
-        begin_archive(&state, config)?;
-        state.archive().map_or(Ok(()), |archive| archive.adopt(Catalog::default()))?;
+        archive.adopt(Catalog::default())?;
+        state.begin_archive(archive);
         let disk = outside.disk.clone();
         let checkpointer = Checkpointer::new(disk, &config.data_dir, outside.weakened)?;
         return Ok((state, checkpointer));
@@ -179,18 +183,14 @@ fn restore(
     recovered.warnings.append(&mut found.warnings);
     let values = found.values(&config.limits, seed(&*outside.clock))?;
     let state = State::new(config, outside.both(), Some(values))?;
-    begin_archive(&state, config)?;
     let restored = found.restore(&state, config, outside.weakened)?;
     recovered.warnings.extend(restored.dropped);
-    if let Some(archive) = state.archive() {
-        let sealed = &mut Reader(&restored.sealed);
-        let damaged = |damage: Damaged| Error::Record { lsn: recovered.checkpoint, what: damage.0 };
-        archive.adopt(Catalog::load(sealed).map_err(damaged)?)?;
-        limit(&state);
-        let is_same = |place: usize| restored.views[place];
-        let known = (&state.plan, &state.values);
-        let _ = filing::restore(known, archive, &state.kept(), is_same)?;
-    }
+    let damaged = |damage: Damaged| Error::Record { lsn: recovered.checkpoint, what: damage.0 };
+    archive.adopt(Catalog::load(&mut Reader(&restored.sealed)).map_err(damaged)?)?;
+    let is_same = |place: usize| restored.views[place];
+    let _ = filing::restore((&state.plan, &state.values), &archive, &state.kept(), is_same)?;
+    state.begin_archive(archive);
+    limit(&state);
     Ok((state, restored.checkpointer))
 }
 
@@ -201,11 +201,10 @@ fn limit(state: &State) {
     state.keep(kept);
 }
 
-/// Sealed buckets go to the disk from the first record on.
-fn begin_archive(state: &State, config: &Config) -> Result<()> {
-    let keep = Keep::new(config)?;
-    state.begin_archive(Archive::new(Arc::clone(&state.disk), &config.data_dir, keep)?);
-    Ok(())
+/// Write what the replay sealed.
+fn file(state: &State) -> Result<()> {
+    limit(state);
+    state.archive().map_or(Ok(()), Archive::flush)
 }
 
 /// Replay what the journal has beyond the checkpoint; the record to go on with.
@@ -239,9 +238,7 @@ fn replay(state: &State, batch: &mut Batch, lsn: Lsn, (kind, payload): (u8, &[u8
         Kind::Seal => {
             let Seal { through, kept } = Seal::read(payload).map_err(damaged)?;
             let kept = Kept::load(&mut Reader(kept)).map_err(damaged)?;
-            state.replay_seal(lsn, &kept, through)?;
-            // What the disk does not take now waits for the next tick.
-            let _ = state.flush_archive();
+            state.replay_seal(&kept, (lsn, through))?;
         }
         Kind::Retire => {
             let retire = Retire::read(payload, &state.plan).map_err(damaged)?;

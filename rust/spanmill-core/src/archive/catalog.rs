@@ -1,7 +1,7 @@
 //! Which files there are, what they cover, and which must go.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::segment::Extent;
 use crate::codec::{Damaged, Read, Reader, Writer};
@@ -155,9 +155,14 @@ impl Catalog {
         gone
     }
 
-    /// Files that may be removed once no checkpoint names them; told once.
-    pub(super) fn take_expired(&mut self) -> Vec<PathBuf> {
-        std::mem::take(&mut self.expired)
+    /// Files that no longer count.
+    pub(super) fn expired(&self) -> &[PathBuf] {
+        &self.expired
+    }
+
+    /// A file that no longer counted is gone.
+    pub(super) fn removed(&mut self, path: &Path) {
+        self.expired.retain(|gone| gone != path);
     }
 
     /// A file that no one counts.

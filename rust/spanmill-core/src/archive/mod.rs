@@ -172,9 +172,26 @@ impl Archive {
         self.catalog.lock().files().collect()
     }
 
-    /// Files below the data folder that may be removed once no checkpoint names them; told once.
-    pub(crate) fn take_expired(&self) -> Vec<PathBuf> {
-        self.catalog.lock().take_expired()
+    /// Remove files that no longer count and that nothing needs any more.
+    ///
+    /// `needed` is told paths below the data folder: those that a checkpoint names stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Folder`]: the rest is tried again by the next call.
+    pub(crate) fn sweep(&self, needed: impl Fn(&Path) -> bool) -> Result<()> {
+        let mut gone = self.catalog.lock().expired().to_vec();
+        gone.retain(|path| !needed(path));
+        for path in &gone {
+            let full = self.folder.join(path);
+            match self.disk.remove(&full) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed(&full)(error));
+                }
+                _ => self.catalog.lock().removed(path),
+            }
+        }
+        Ok(())
     }
 
     /// What a checkpoint keeps of this.

@@ -250,10 +250,6 @@ impl Rig {
         (store, archive, loaded)
     }
 
-    fn has(&self, path: &Path) -> bool {
-        self.disk.files.lock().contains_key(&Path::new(FOLDER_OF_ALL).join(path))
-    }
-
     fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let read = |file: File| {
             let path = file.path();
@@ -489,9 +485,15 @@ fn files_go_when_they_must() {
         rig.archive.files().iter().filter(|file| file.extent.tier == tier).count()
     };
     assert_eq!([36 / 6, 66, 48, 4, 0], std::array::from_fn(|tier| count(&rig, tier)));
-    let expired = rig.archive.take_expired();
-    assert!(expired.len() > 100 && rig.archive.take_expired().is_empty());
-    assert!(expired.iter().all(|path| rig.has(path)));
+    let there = |rig: &Rig| rig.disk.files.lock().len();
+    let (before, named) = (there(&rig), rig.archive.files().len());
+    rig.archive.sweep(|_| true).expect("removed");
+    assert_eq!(before, there(&rig));
+    assert!(before > named + 100, "{before} files");
+    rig.archive
+        .sweep(|path| path.ends_with(format!("{START}-{}.seg", START + 6)))
+        .expect("removed");
+    assert_eq!(named + 1, there(&rig));
     let all: u64 = rig.archive.figures().bytes.iter().sum();
     let mut small = Rig::keeping(own_slots(), all / 2);
     small.play(&events, until);
@@ -523,7 +525,10 @@ fn strays_go() {
     assert!(!after.is_empty());
     rig.archive.adopt(Catalog::load(&mut Reader(&saved.0)).expect("reads")).expect("listed");
     assert_eq!(before, rig.archive.files());
-    let strays = rig.archive.take_expired();
-    assert!(after.iter().all(|file| strays.contains(&file.path())), "{strays:?}");
-    assert!(before.iter().all(|file| !strays.contains(&file.path()) && rig.has(&file.path())));
+    let there = |file: &File| {
+        rig.disk.files.lock().contains_key(&Path::new(FOLDER_OF_ALL).join(file.path()))
+    };
+    assert!(after.iter().all(there));
+    rig.archive.sweep(|_| false).expect("removed");
+    assert!(!after.iter().any(there) && before.iter().all(there));
 }
