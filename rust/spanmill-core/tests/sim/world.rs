@@ -119,6 +119,8 @@ pub struct World {
     behind_s: i64,
     /// The disk may be full, or have failed, without the engine's fault.
     in_trouble: bool,
+    /// Nothing goes wrong any more.
+    is_calm: bool,
     report: Report,
 }
 
@@ -140,6 +142,7 @@ impl World {
             waiting: Vec::new(),
             behind_s: 0,
             in_trouble: false,
+            is_calm: false,
             report: Report::default(),
             random,
         }
@@ -188,6 +191,9 @@ impl World {
 
     /// When the power goes next: often while still recovering.
     fn next_faults(&mut self) -> Faults {
+        if self.is_calm {
+            return Faults::default();
+        }
         let power_cut_at = match self.random.below(4) {
             0 => Some(1 + self.random.below(30)),
             1 => Some(1 + self.random.below(200)),
@@ -559,12 +565,16 @@ impl World {
     /// Everything calms down, every client gets its answers, and all of it is looked at.
     fn finish(&mut self) -> Result<(), Violation> {
         self.disk.say("the end");
+        self.is_calm = true;
         self.disk.set_faults(|faults| *faults = Faults::default());
         self.tick()?;
         for _ in 0..100 {
             for who in 0..self.clients.len() {
-                for which in (0..self.clients[who].open.len()).rev() {
+                let mut which = 0;
+                // An answer may take any of them away.
+                while which < self.clients[who].open.len() {
                     self.send_batch(who, which, true)?;
+                    which += 1;
                 }
             }
             self.tick()?;
@@ -578,9 +588,7 @@ impl World {
             return Err(Violation(format!("{} never gets an answer", client.name)));
         }
         check::counts(self.engine(), &self.clients).map_err(Violation)?;
-        self.disk.set_faults(|faults| *faults = Faults::default());
         self.crash_here()?;
-        self.disk.set_faults(|faults| *faults = Faults::default());
         self.tick()?;
         if self.kind.idle_s > NEVER_IDLE_S {
             twin::compare(self.engine(), &self.config, &self.clients, self.now_ns())?;
