@@ -142,7 +142,7 @@ impl State {
             Values::new(limits.dimension_values, limits.dimension_bytes, seed(&*clock))
         });
         Ok(Self {
-            plan: Plan::new(config, &values)?,
+            plan: Plan::new(config, &values, &*disk)?,
             values,
             future_skew_ns: (config.window.future_skew_s * SECOND_NS as f64) as i64,
             clock,

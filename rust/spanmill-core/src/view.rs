@@ -12,7 +12,7 @@ use crate::config::{
     Condition, Config, ObjectiveConfig, ViewConfig, dimension, measure, shown_dimension,
 };
 use crate::convention::{Slots, Vocabulary};
-use crate::disk::RealDisk;
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::overflow::{Collapsed, Events, Overflow};
 use crate::secret::Secret;
@@ -228,8 +228,8 @@ fn needed(config: &Config) -> Result<Slots> {
 }
 
 impl Plan {
-    /// Compile a configuration.
-    pub(crate) fn new(config: &Config, values: &Values) -> Result<Self> {
+    /// Compile a configuration. `disk` has the key of texts that are kept as hashes only.
+    pub(crate) fn new(config: &Config, values: &Values, disk: &dyn Disk) -> Result<Self> {
         let slots = needed(config)?;
         let views = config
             .views
@@ -241,7 +241,7 @@ impl Plan {
             true => None,
             false => Some(WidePlan {
                 columns,
-                secret: Secret::of_folder(&RealDisk, &config.data_dir)?,
+                secret: Secret::of_folder(disk, &config.data_dir)?,
                 text_bytes_max: config.limits.dimension_bytes,
             }),
         };

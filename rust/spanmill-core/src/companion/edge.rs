@@ -28,8 +28,6 @@ pub(super) struct Entry {
 /// A view's companions as they stood at a cut.
 #[derive(Default)]
 pub(crate) struct Edge {
-    /// The record that the cut stands after.
-    pub cut: u64,
     pub(super) open: Vec<Entry>,
     pub(super) sealed: Vec<Entry>,
     pub totals: Totals,
@@ -248,9 +246,9 @@ mod tests {
             let totals = Totals::load(&mut Reader(&totals.0)).expect("reads");
             assert_eq!(edge.totals, totals);
             let loaded = Self { cut: self.cut, sealed: self.sealed, ..Self::new() };
-            loaded.companions.set_totals(edge.cut, self.sealed, &totals);
+            loaded.companions.set_totals(self.cut, self.sealed, &totals);
             // Another view may need more of the files than this one.
-            for cut in 1..=edge.cut {
+            for cut in 1..=self.cut {
                 let path = folder.join(cut.to_string());
                 let mut reader = BlockReader::open(&RealDisk, &path, COMPANIONS).expect("there");
                 let target = Target { companions: &loaded.companions, series: SERIES_END };
@@ -315,7 +313,7 @@ mod tests {
                     Step::Checkpoint(published) => {
                         let edge = stored.checkpoint(&folder);
                         if published {
-                            stored.companions.saved(edge.cut);
+                            stored.companions.saved(stored.cut);
                         }
                     }
                     Step::Restart => {
@@ -357,7 +355,7 @@ mod tests {
                 rig.seal(minute);
             }
             last = stored.checkpoint(&folder);
-            stored.companions.saved(last.cut);
+            stored.companions.saved(stored.cut);
             assert!(last.totals.needs.len() <= 50, "{} files", last.totals.needs.len());
         }
         assert_eq!(whole.answers(), stored.restarted(&folder, &last).answers());

@@ -258,7 +258,7 @@ impl SeriesCompanions {
             }
         }
         let minutes = self.open.iter().filter(|(at, _)| inside(*at, MINUTE_S));
-        minutes.for_each(|(_, bucket)| open(&**bucket));
+        minutes.for_each(|(_, bucket)| open(bucket));
     }
 }
 

@@ -320,7 +320,7 @@ impl Companions {
     /// Open minutes are part of each answer; sealed ones of one, until that reached a file, and
     /// of another only where so many files are needed that one takes the place of all.
     pub(crate) fn freeze_all(&self, cut: u64) -> Edge {
-        let mut edge = Edge { cut, ..Edge::default() };
+        let mut edge = Edge::default();
         let mut files = self.files.lock();
         for shard in &self.shards {
             let mut shard = shard.lock();

@@ -61,9 +61,9 @@ impl Named {
 pub(super) struct Generation {
     /// Counts up without holes.
     pub number: u64,
-    /// Minute of arrival, since 1970.
+    /// Minute of arrival, by [`super::Age`].
     pub minute: i64,
-    /// Its last arrival, Unix nanoseconds.
+    /// Its last arrival, by [`super::Age`].
     pub newest_ns: i64,
     pub contents: Vec<Content>,
     pub named: Vec<Named>,

@@ -37,7 +37,7 @@ impl Slot {
     fn new(hash: u128, place: Place) -> Self {
         debug_assert!(place.offset < OFFSETS, "a generation of {} entries", place.offset);
         let mut bits = fingerprint(hash);
-        bits = bits << GENERATION_BITS | place.generation % GENERATIONS;
+        bits = (bits << GENERATION_BITS) | (place.generation % GENERATIONS);
         bits = bits << 1 | u64::from(place.named);
         Self(bits << OFFSET_BITS | place.offset as u64)
     }
@@ -85,7 +85,7 @@ impl Index {
     }
 
     fn shard(&self, hash: u128) -> usize {
-        (u128::from(hash as u64) * self.shards.len() as u128 >> 64) as usize
+        ((u128::from(hash as u64) * self.shards.len() as u128) >> 64) as usize
     }
 
     /// The place that `is_it` says yes to, among those whose hashes look alike.

@@ -1,9 +1,10 @@
 //! Batches seen before: a sender that got no answer sends again, and is counted once.
 //!
 //! Requests are kept by minute of arrival, in generations that are shared once closed, and
-//! forgotten a generation at a time. Producers that number their batches are kept for
+//! forgotten a generation at a time; [`Age`] says which minute it is. Producers that number their batches are kept for
 //! themselves: a window of numbers says exactly what was counted, however long ago.
 
+mod age;
 mod file;
 mod generation;
 mod index;
@@ -18,6 +19,7 @@ use serde_json::{Value as Json, json};
 pub(crate) use self::file::FOLDER;
 pub(crate) use self::key::{Key, Name};
 
+use self::age::Age;
 use self::generation::{Content, Generation, Named};
 use self::index::{GENERATIONS, Index, OFFSETS, Place};
 use self::producers::{Numbered, Producer, Producers};
@@ -36,7 +38,7 @@ pub(crate) struct Limits {
     pub entries: usize,
     /// Senders that number their batches.
     pub producers: usize,
-    /// How long a request is remembered, seconds; up to a minute longer.
+    /// How long a request is remembered, seconds of traffic; up to a minute longer.
     pub horizon_s: f64,
 }
 
@@ -86,22 +88,23 @@ pub(crate) struct Frozen {
     generations: Vec<Arc<Generation>>,
     producers: Vec<Arc<Vec<Producer>>>,
     losses: Losses,
-    /// Number and minute of the generation that begins.
+    age: Age,
+    /// Number of the generation that begins.
     next: u64,
-    minute: i64,
 }
 
 /// What was forgotten before its time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Losses {
     entries: u64,
-    /// The last arrival among them, Unix nanoseconds.
+    /// The last arrival among them, by [`Age`].
     newest_ns: Option<i64>,
 }
 
 /// Batches seen before. Lives inside the sequencing lock.
 pub(crate) struct Dedupe {
     limits: Limits,
+    age: Age,
     horizon_minutes: i64,
     index: Index,
     /// Oldest first, numbered without holes up to the open one.
@@ -113,8 +116,8 @@ pub(crate) struct Dedupe {
     losses: Losses,
 }
 
-fn minute(now_ns: i64) -> i64 {
-    now_ns.div_euclid(MINUTE_NS)
+fn minute(age: Age) -> i64 {
+    age.elapsed_ns / MINUTE_NS
 }
 
 /// The generation of a place, of those that are held.
@@ -131,6 +134,7 @@ fn generation_of<'a>(
 impl Dedupe {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
+            age: Age::default(),
             horizon_minutes: (limits.horizon_s / 60.0).ceil() as i64,
             index: Index::new(limits.entries),
             closed: VecDeque::new(),
@@ -175,7 +179,7 @@ impl Dedupe {
     /// The generation of a place, unless its time is over.
     fn remembered(&self, place: Place, now_ns: i64) -> Option<&Generation> {
         generation_of(&self.closed, &self.open, place)
-            .filter(|it| minute(now_ns) - it.minute <= self.horizon_minutes)
+            .filter(|it| minute(self.age.at(now_ns)) - it.minute <= self.horizon_minutes)
     }
 
     fn find_content(&self, content: u128, now_ns: i64) -> Option<(&Generation, &Content)> {
@@ -201,7 +205,8 @@ impl Dedupe {
     ///
     /// [`Dedupe::look`] said [`Seen::Fresh`] with the same time.
     pub(crate) fn insert(&mut self, key: &Key, lsn: Lsn, now_ns: i64, response: &[u8]) {
-        self.turn_to(minute(now_ns));
+        self.age = self.age.at(now_ns);
+        self.turn_to(minute(self.age));
         let number = self.open.number;
         match *key {
             Key::None => return,
@@ -221,7 +226,7 @@ impl Dedupe {
                 self.producers.insert(producer, epoch, seq, lsn);
             }
         }
-        self.open.newest_ns = self.open.newest_ns.max(now_ns);
+        self.open.newest_ns = self.age.elapsed_ns;
         self.open.answer(*key, response);
         self.keep_to_limits();
     }
@@ -296,14 +301,15 @@ impl Dedupe {
             generations: self.closed.iter().cloned().collect(),
             producers: self.producers.freeze(),
             losses: self.losses,
+            age: self.age,
             next: self.open.number,
-            minute: self.open.minute,
         }
     }
 
     pub(crate) fn stats(&self, now_ns: i64) -> Stats {
         let held = || self.closed.iter().map(Arc::as_ref).chain([&self.open]);
-        let since_loss_s = self.losses.newest_ns.map(|lost| (now_ns - lost) as f64 / 1e9);
+        let elapsed_ns = self.age.at(now_ns).elapsed_ns;
+        let since_loss_s = self.losses.newest_ns.map(|lost| (elapsed_ns - lost) as f64 / 1e9);
         Stats {
             entries: held().map(|it| it.contents.len() + it.named.len()).sum(),
             bytes: self.index.bytes() + held().map(Generation::bytes).sum::<usize>(),
@@ -323,6 +329,7 @@ fn duplicate(generation: &Generation, key: &Key, lsn: Lsn) -> Seen {
 
 #[cfg(test)]
 mod tests {
+    use super::age::PAUSE_MAX_NS;
     use super::*;
     use crate::disk::RealDisk;
     use proptest::prelude::*;
@@ -350,6 +357,15 @@ mod tests {
 
     fn known(lsn: u64, response: &[u8]) -> Seen {
         Seen::Duplicate { lsn: Lsn(lsn), response: response.to_vec() }
+    }
+
+    /// So much later, with a request every ten seconds that leaves no trace.
+    fn wait(dedupe: &mut Dedupe, now_ns: i64, seconds: i64) -> i64 {
+        let later = now_ns + seconds * SECOND_NS;
+        for at in (now_ns..later).step_by(PAUSE_MAX_NS as usize).chain([later]) {
+            dedupe.insert(&Key::None, Lsn(0), at, b"");
+        }
+        later
     }
 
     struct TemporaryFolder(PathBuf);
@@ -408,11 +424,11 @@ mod tests {
     #[test]
     fn the_horizon_is_kept() {
         let mut dedupe = Dedupe::new(LIMITS);
-        let end = NOW + 900 * SECOND_NS;
         dedupe.insert(&named(1, 1), Lsn(1), NOW, b"first");
+        let end = wait(&mut dedupe, NOW, 900);
         dedupe.insert(&content(2), Lsn(2), end, b"");
         assert_eq!(known(1, b"first"), dedupe.look(&named(1, 1), end));
-        let later = end + MINUTE_NS;
+        let later = wait(&mut dedupe, end, 60);
         assert_eq!(Seen::Fresh, dedupe.look(&named(1, 2), later));
         dedupe.insert(&named(1, 2), Lsn(3), later, b"");
         assert_eq!(known(3, b""), dedupe.look(&named(1, 2), later));
@@ -423,15 +439,16 @@ mod tests {
         });
     }
 
-    /// A wall clock that is set back forgets nothing, and makes no generation older than another.
+    /// A wall clock that is set back or forward, or a machine that slept, forgets nothing.
     #[test]
-    fn time_never_goes_back() {
+    fn a_clock_that_is_set_forgets_nothing() {
         let mut dedupe = Dedupe::new(LIMITS);
-        dedupe.insert(&content(1), Lsn(1), NOW, b"");
-        dedupe.insert(&content(2), Lsn(2), NOW - 3_600 * SECOND_NS, b"");
-        for key in [content(1), content(2)] {
-            assert!(matches!(dedupe.look(&key, NOW - 3_600 * SECOND_NS), Seen::Duplicate { .. }));
-            assert!(matches!(dedupe.look(&key, NOW), Seen::Duplicate { .. }));
+        for (number, at_s) in [(1, 0), (2, -3_600), (3, 86_400), (4, 0)] {
+            dedupe.insert(&content(number), Lsn(number), NOW + at_s * SECOND_NS, b"");
+        }
+        for (number, at_s) in [(1, 0), (2, -3_600), (3, 86_400), (4, 0), (1, 86_400)] {
+            let seen = dedupe.look(&content(number), NOW + at_s * SECOND_NS);
+            assert_eq!(known(number, b""), seen);
         }
     }
 
@@ -488,8 +505,9 @@ mod tests {
         let mut dedupe = Dedupe::new(LIMITS);
         let mut files = Vec::new();
         let mut sizes = Vec::new();
+        let mut now_ns = NOW;
         for cut in 0..30_u64 {
-            let now_ns = NOW + cut as i64 * MINUTE_NS;
+            now_ns = wait(&mut dedupe, now_ns, 60);
             for (place, key) in [content(cut), named(cut, cut), numbered(cut)].iter().enumerate() {
                 dedupe.insert(key, Lsn(cut * 3 + place as u64 + 1), now_ns, b"answer");
             }
@@ -501,7 +519,6 @@ mod tests {
         assert_eq!(16, files.len());
         assert!(sizes[29] < sizes[5] + 16, "{sizes:?}");
         let loaded = load(LIMITS, &folder, &files);
-        let now_ns = NOW + 29 * MINUTE_NS;
         for cut in 0..30 {
             for key in [content(cut), named(cut, cut), numbered(cut), named(cut, cut + 1)] {
                 assert_eq!(dedupe.look(&key, now_ns), loaded.look(&key, now_ns), "{cut}: {key:?}");
@@ -585,7 +602,7 @@ mod tests {
             let (mut now_ns, mut lsn) = (NOW, 0);
             for step in steps {
                 match step {
-                    Step::Wait(seconds) => now_ns += seconds * SECOND_NS,
+                    Step::Wait(seconds) => now_ns = wait(&mut dedupe, now_ns, seconds),
                     Step::Freeze => drop(dedupe.freeze()),
                     Step::Restart => {
                         let frozen = dedupe.freeze();

@@ -144,7 +144,7 @@ fn unused_room_is_given_back() {
         slot.fill(1, vec![7; 10]);
     }
     let none = journal.reserve(2_900).and_then(|_| journal.reserve(2_900)).map(|_| ());
-    assert!(matches!(none, Err(Error::Full { wanted: 2_900, .. })));
+    assert!(matches!(none, Err(Error::Preparing { wanted: 2_900 })));
 }
 
 /// A record is written once all before it are filled, whoever comes first.

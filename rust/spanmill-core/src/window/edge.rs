@@ -443,9 +443,9 @@ mod tests {
         let totals = Totals::load(&mut reader, SERIES_END, MEASURES).expect("reads");
         assert_eq!((Ok(()), &edge.totals), (reader.end(), &totals));
         let loaded = Windows { kept: windows.kept.clone(), cut: windows.cut, ..Windows::new() };
-        loaded.store.set_totals(edge.cut, totals);
+        loaded.store.set_totals(windows.cut, totals);
         // Another view may need more of the files than this one.
-        for cut in 1..=edge.cut {
+        for cut in 1..=windows.cut {
             load_from(&folder.file(cut), cut, &loaded).expect("reads");
         }
         loaded
@@ -480,8 +480,8 @@ mod tests {
                     prop_assert_eq!(whole.push(burst), stored.push(burst));
                 }
                 let edge = stored.freeze();
-                let _ = save_to(&folder.file(edge.cut), &edge);
-                stored.store.saved(edge.cut);
+                let _ = save_to(&folder.file(stored.cut), &edge);
+                stored.store.saved(stored.cut);
                 if restart {
                     let loaded = restarted(&folder, &stored, &edge);
                     for series in 0..SERIES.len() {

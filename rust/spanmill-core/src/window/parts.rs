@@ -230,7 +230,7 @@ impl Frozen {
             if i64::from(part.newest) < through {
                 if let Some(open) = part.open.take() {
                     self.held.subtract(open.held());
-                    gone.open.push(open);
+                    gone.parts.push(Part { open: Some(open), ..*part });
                 }
             } else if let Some(open) = &mut part.open {
                 open.close_older(through, &mut self.held, &mut gone.buckets);
@@ -246,7 +246,7 @@ impl Frozen {
 #[derive(Default)]
 struct Gone {
     buckets: Vec<OpenBucket>,
-    open: Vec<Box<Open>>,
+    parts: Vec<Part>,
     frozen: Vec<Arc<Frozen>>,
 }
 
@@ -286,8 +286,6 @@ impl Taken {
 
 /// A view's windows as they stood at a cut.
 pub(crate) struct Edge {
-    /// The record that the cut stands after.
-    pub cut: u64,
     /// What no earlier file has of what was open, a generation a shard at most.
     pub parts: Vec<Arc<Frozen>>,
     pub totals: Totals,
@@ -355,7 +353,7 @@ impl WindowStore {
         let parts = self.generation(cut);
         let needs = live.difference(&joined).copied().filter(|known| *known != cut);
         let needs = needs.chain(Some(cut)).collect();
-        Edge { cut, parts, totals: Totals::of(noted, values, needs) }
+        Edge { parts, totals: Totals::of(noted, values, needs) }
     }
 
     /// Generations that become one with that of `cut`: those that are in no file, or all of
@@ -407,7 +405,8 @@ impl WindowStore {
     }
 
     /// Cuts that still have something which is not sealed yet.
-    pub(crate) fn live_generations(&self) -> Vec<u64> {
+    #[cfg(test)]
+    pub(super) fn live_generations(&self) -> Vec<u64> {
         let cuts = |shard: &Shard| shard.frozen.iter().map(|it| it.cut).collect::<Vec<_>>();
         let live: BTreeSet<u64> =
             self.shards().iter().flat_map(|shard| cuts(&shard.lock())).collect();

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::{Checkpointer, Parts, Progress, Report, Sealed, examine, load};
-use crate::Outside;
+use super::{Outside, Restart, recover};
+use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed, examine, load};
 use crate::clock::{ManualClock, SECOND_NS};
 use crate::config::Config;
 use crate::disk::Disk;
@@ -17,13 +18,14 @@ use crate::ingest::{Sender, ingest};
 use crate::journal::tests::memory::MemoryDisk;
 use crate::journal::{Journal, Lsn, Weakened};
 use crate::query;
-use crate::recover::{Restart, recover};
+use crate::retirement::retire;
 use crate::state::State;
 
 const NOW_S: i64 = 1_795_219_200;
 const FOLDER: &str = "/data";
 
-/// Two views and two objectives, with limits that a few batches reach.
+/// Two views and two objectives, with limits that a few batches reach; but none on series: how
+/// one past it gives way, batches remember, and a restart forgets.
 fn config() -> Config {
     let view = |name: &str, dimensions: &[&str]| {
         json!({
@@ -48,7 +50,7 @@ fn config() -> Config {
         ],
         "retention": {},
         "limits": {
-            "series": 6, "tenant_series": 4, "groups": 3, "dimension_values": 6,
+            "series": 1_000, "tenant_series": 1_000, "groups": 3, "dimension_values": 6,
             "dimension_bytes": 64, "sources": 3, "request_bytes": 1 << 20,
             "companion_bytes": 1 << 20, "memory": 1_u64 << 30, "dedupe_horizon": 900.0,
             "disk": 1_u64 << 34, "dedupe_entries": 10_000, "producers": 10,
@@ -159,11 +161,29 @@ impl Daemon {
         assert!(self.journal().durable() >= receipt.lsn);
     }
 
+    /// What happens once a second.
+    fn tick(&self, now_s: i64) {
+        self.clock.set(now_s * SECOND_NS);
+        // Each time: when a round of letting go comes, a restart begins to count anew.
+        for last_ns in [&self.state.retired_at_ns, &self.state.values_looked_through_ns] {
+            last_ns.store(i64::MIN / 2, Ordering::Relaxed);
+        }
+        let upkeep = self.state.upkeep.lock();
+        self.state.seal().expect("there is room");
+        retire(&self.state).expect("there is room");
+        drop(upkeep);
+        self.state.flush_archive().expect("there is room");
+        self.journal().prepare().expect("there is room");
+        self.journal().flush().expect("there is power");
+    }
+
     /// A checkpoint; `during` comes while it is written.
     fn checkpoint(&self, during: Option<(i64, &[u8])>) -> Result<Report> {
+        self.state.flush_archive()?;
+        let upkeep = self.state.upkeep.lock();
         let parts = Parts {
             config: &self.config,
-            sealed: Sealed::default(),
+            sealed: Sealed::of(&self.state),
             durable: &|_| {
                 if let Some((now_s, request)) = during {
                     self.send(now_s, request);
@@ -175,7 +195,6 @@ impl Daemon {
                 self.journal().release_before(lsn)
             },
         };
-        let upkeep = self.state.upkeep.lock();
         self.checkpointer.write(&self.state, upkeep, &parts, Progress::default())
     }
 
@@ -250,7 +269,9 @@ enum Step {
     /// The last but so many is sent again.
     Again(usize),
     Checkpoint(Option<Batch>),
-    /// One while the disk has room for so much more only.
+    /// So many seconds pass, and what is due is sealed.
+    Tick(i64),
+    /// A checkpoint while the disk has room for so much more only.
     Full(usize),
     /// The power goes after so many changes to the disk by a checkpoint.
     Crash(u64),
@@ -268,6 +289,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => batches().prop_map(Step::Send),
         1 => (0usize..8).prop_map(Step::Again),
         3 => prop::option::of(batches()).prop_map(Step::Checkpoint),
+        3 => prop_oneof![5i64..100, 3_000i64..9_000].prop_map(Step::Tick),
         1 => (0usize..20_000).prop_map(Step::Full),
         2 => (0u64..60).prop_map(Step::Crash),
         1 => Just(Step::Restart),
@@ -322,6 +344,11 @@ impl Pair {
                     // There was nothing to write.
                     self.tried.send(now_s, request);
                 }
+            }
+            Step::Tick(seconds) => {
+                self.now_s += seconds;
+                self.plain.tick(self.now_s);
+                self.tried.tick(self.now_s);
             }
             Step::Full(bytes) => {
                 self.tried.disk.set_space(Some(self.tried.disk.used() + bytes));
