@@ -41,7 +41,6 @@ use self::waiting::Waiting;
 
 pub(crate) use self::examine::{Examined, Repaired, examine, repair};
 pub(crate) use self::read::{Damage, replay};
-pub(crate) use self::stats::JournalStats;
 
 /// Its folder, in the data folder.
 pub(crate) const FOLDER: &str = "journal";

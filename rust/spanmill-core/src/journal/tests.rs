@@ -322,7 +322,9 @@ proptest! {
     fn cut_off_anywhere(lengths in prop::collection::vec(0_usize..400, 1..12), share in 0.0..1.0) {
         let disk = MemoryDisk::default();
         let journal = open_with(&disk, 1, Options { first_segment_bytes: 8 << 10, ..options() });
-        lengths.iter().for_each(|&length| drop(append(&journal, length)));
+        for &length in &lengths {
+            let _ = append(&journal, length);
+        }
         prop_assert!(journal.commit().expect("writes"));
         let length = disk.bytes(&log(1)).len();
         let cut = (length as f64 * share) as usize;
