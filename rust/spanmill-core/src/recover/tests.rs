@@ -376,7 +376,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// Through checkpoints, full disks, crashes anywhere in them and restarts, nobody sees a
     /// difference: answers, budgets, the ledger, what was seen before, ids.
