@@ -64,9 +64,12 @@ pub fn counts(engine: &Engine, clients: &[Client]) -> Result<(), String> {
 /// What can be asked of percentiles, budgets and totals.
 pub fn answers(engine: &Engine) -> Json {
     let mut answers = Vec::new();
-    for (measure, by) in
-        [("duration", "service"), ("ttft", "model"), ("output_tokens", "service"), ("ttft", "tenant")]
-    {
+    for (measure, by) in [
+        ("duration", "service"),
+        ("ttft", "model"),
+        ("output_tokens", "service"),
+        ("ttft", "tenant"),
+    ] {
         for window_s in [60, 600, 86_400] {
             let asked = json!({"measure": measure, "q": [0.0, 0.5, 0.9, 0.99, 1.0], "by": [by],
                 "where": [], "window_s": window_s, "end_ns": null, "view": null});
@@ -93,7 +96,14 @@ pub fn difference(one: &[u8], other: &[u8]) -> String {
     let at = one.iter().zip(other).take_while(|(a, b)| a == b).count();
     let near = |bytes: &[u8]| {
         let from = at.saturating_sub(120);
-        String::from_utf8_lossy(&bytes[from.min(bytes.len())..(at + 120).min(bytes.len())]).into_owned()
+        String::from_utf8_lossy(&bytes[from.min(bytes.len())..(at + 120).min(bytes.len())])
+            .into_owned()
     };
-    format!("they part at byte {at} of {} and {}:\n  {}\n  {}", one.len(), other.len(), near(one), near(other))
+    format!(
+        "they part at byte {at} of {} and {}:\n  {}\n  {}",
+        one.len(),
+        other.len(),
+        near(one),
+        near(other)
+    )
 }

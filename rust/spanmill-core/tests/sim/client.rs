@@ -78,7 +78,11 @@ pub struct Batch {
 impl Batch {
     /// Copies that may be there after a crash, at the most.
     fn possible(&self, known: Known) -> u64 {
-        if known == Known::Not { self.attempts.len() as u64 } else { u64::from(!self.attempts.is_empty()) }
+        if known == Known::Not {
+            self.attempts.len() as u64
+        } else {
+            u64::from(!self.attempts.is_empty())
+        }
     }
 }
 
@@ -130,8 +134,9 @@ impl Client {
             Known::Not => false,
         };
         let mut counts = Counts::default();
-        let events: Vec<Event> =
-            (0..1_u64 << slot).map(|at| self.event((at, has_ids), now_ns, times, random, &mut counts)).collect();
+        let events: Vec<Event> = (0..1_u64 << slot)
+            .map(|at| self.event((at, has_ids), now_ns, times, random, &mut counts))
+            .collect();
         let tenant = *random.pick(&["acme", "umbrella", "initech"]);
         self.open.push(Batch {
             bytes: request(&self.name, tenant, &events),
@@ -159,7 +164,8 @@ impl Client {
     ) -> Event {
         let ttft_s = random.below(2_000) as f64 / 1_000.0;
         let mut event = Event {
-            end_ns: now_ns + random.between(times.oldest_s, times.newest_s) * SECOND_NS
+            end_ns: now_ns
+                + random.between(times.oldest_s, times.newest_s) * SECOND_NS
                 + random.below(SECOND_NS.unsigned_abs()) as i64,
             lasted_ns: (ttft_s * 1.5e9) as i64,
             model: *random.pick(&MODELS),
@@ -227,7 +233,8 @@ impl Client {
                 self.name
             )
         };
-        let mut extra = received.checked_sub(safe).ok_or_else(|| told("acknowledged events lost"))?;
+        let mut extra =
+            received.checked_sub(safe).ok_or_else(|| told("acknowledged events lost"))?;
         let mut order: Vec<usize> = (0..self.open.len()).collect();
         order.sort_by_key(|&at| std::cmp::Reverse(self.open[at].counts.received));
         for at in order {

@@ -41,10 +41,15 @@ impl Kind {
         let steps_back = random.once_in(3);
         // What is shipped, now and then: no bug may hide behind small numbers.
         let real = random.once_in(150);
-        let segment_bytes = if real { 64 << 20 } else { *random.pick(&[4 << 10, 16 << 10, 64 << 10]) };
+        let segment_bytes =
+            if real { 64 << 20 } else { *random.pick(&[4 << 10, 16 << 10, 64 << 10]) };
         Self {
             segment_bytes,
-            first_segment_bytes: if real { 4 << 20 } else { *random.pick(&[4 << 10, segment_bytes]) },
+            first_segment_bytes: if real {
+                4 << 20
+            } else {
+                *random.pick(&[4 << 10, segment_bytes])
+            },
             reserve_bytes: if real { 32 << 20 } else { segment_bytes / 2 },
             lateness_s: *random.pick(&[5.0, 20.0, 60.0]),
             idle_s: *random.pick(&[10.0, 30.0, 86_400.0]),
@@ -253,7 +258,11 @@ impl World {
         let outcome = engine.begin_traces(&batch.bytes, client.sender(batch));
         let known = client.known;
         let name = client.name.clone();
-        self.disk.say(&format!("{name} sends {}: {:?}", batch.counts.received, outcome.as_ref().map(|it| it.lsn)));
+        self.disk.say(&format!(
+            "{name} sends {}: {:?}",
+            batch.counts.received,
+            outcome.as_ref().map(|it| it.lsn)
+        ));
         let batch = &mut self.clients[who].open[which];
         let _ = batch.first_sent_ns.get_or_insert(now_ns);
         match outcome {
@@ -267,7 +276,10 @@ impl World {
                 }
                 let first = batch.response.get_or_insert_with(|| receipt.response.clone());
                 if *first != receipt.response {
-                    return Err(Violation(format!("{name}: answered {first:?}, then {:?}", receipt.response)));
+                    return Err(Violation(format!(
+                        "{name}: answered {first:?}, then {:?}",
+                        receipt.response
+                    )));
                 }
                 let bytes = batch.bytes.clone();
                 self.waiting.push(Waiting { client: who, bytes, lsn: receipt.lsn });
@@ -452,7 +464,8 @@ impl World {
                 }
                 // It says so and ends; somebody makes room or replaces the disk.
                 Err(Error::Folder { .. } | Error::Journal { .. }) if self.in_trouble => {
-                    self.disk.set_faults(|faults| (faults.space, faults.sync_error_in) = (None, None));
+                    self.disk
+                        .set_faults(|faults| (faults.space, faults.sync_error_in) = (None, None));
                     self.disk.end_process();
                 }
                 Err(error) => return Err(Violation(format!("does not start: {error}"))),
@@ -476,7 +489,9 @@ impl World {
             && before != fingerprint
         {
             let told = check::difference(&before, &fingerprint);
-            return Err(Violation(format!("not what was there before the crash, at record {lsn}: {told}")));
+            return Err(Violation(format!(
+                "not what was there before the crash, at record {lsn}: {told}"
+            )));
         }
         self.check_prefix(&fingerprint)
     }
@@ -492,7 +507,9 @@ impl World {
             .map_err(|error| Violation(format!("its whole log does not replay: {error}")))?;
         if replayed.durable() != engine.durable() {
             let (whole, found) = (replayed.durable(), engine.durable());
-            return Err(Violation(format!("the log ends at {whole}, and it goes on after {found}")));
+            return Err(Violation(format!(
+                "the log ends at {whole}, and it goes on after {found}"
+            )));
         }
         let whole = replayed.fingerprint().expect("open");
         if whole != fingerprint {
