@@ -162,6 +162,31 @@ class EngineLimits(Section):
     """Senders that number their batches, 300 B each; past it the longest silent is forgotten."""
 
 
+class RetentionConfig(Section):
+    """How long sealed buckets stay on disk, by their width; memory holds them as long as here."""
+
+    buckets_10s: Annotated[Seconds, Field(ge=360)] = 360.0
+    """Ten seconds wide. While they are there, a window may start at any of them."""
+
+    buckets_1m: Annotated[Seconds, Field(ge=3960)] = 3960.0
+    """A minute wide."""
+
+    buckets_5m: Annotated[Seconds, Field(ge=23_400)] = 23_400.0
+    """Five minutes wide: how far back windows reach for series that no objective uses."""
+
+    buckets_1h: Annotated[Seconds, Field(ge=273_600)] = 273_600.0
+    """An hour wide; only of series that an objective uses."""
+
+    buckets_6h: Annotated[Seconds, Field(ge=2_678_400)] = 2_678_400.0
+    """Six hours wide; only of series that an objective uses."""
+
+    def to_core(self) -> dict[str, float]:
+        """Write it as the core's config expects it."""
+        return {
+            name.removeprefix("buckets_"): getattr(self, name) for name in type(self).model_fields
+        }
+
+
 class EngineConfig(Section):
     """What the core is built from."""
 
@@ -181,6 +206,9 @@ class EngineConfig(Section):
         DEFAULT_VIEW,
     )
     """Which distributions are kept."""
+
+    retention: RetentionConfig = RetentionConfig()
+    """How long sealed buckets stay on disk; `limits.disk` may end it earlier."""
 
     limits: EngineLimits = EngineLimits()
     """How much may be held at once."""
@@ -209,6 +237,7 @@ def core_config(config: EngineConfig, objectives: Sequence[Mapping[str, Any]]) -
             },
             "views": [view.to_core() for view in config.views],
             "objectives": list(objectives),
+            "retention": config.retention.to_core(),
             "limits": {name: getattr(config.limits, name) for name in EngineLimits.model_fields},
         }
     )
