@@ -20,7 +20,7 @@ use super::random::Random;
 const SECTOR: usize = 512;
 
 /// Operations that a failing seed shows.
-const TRACED: usize = 60;
+const TRACED: usize = 4000;
 
 /// Change of a file that was not synced.
 #[derive(Debug, Clone)]
