@@ -66,16 +66,18 @@ impl Upkeep {
     ///
     /// The journal's; that of a disk that takes no sealed bucket.
     pub(crate) fn tick(&self) -> Result<()> {
+<<<<<<< HEAD
         self.state.journal().map_or(Ok(()), Journal::check)?;
+=======
+        // First: the rest writes records of its own, and fails where there is no room for them.
+        let prepared = self.state.journal().map_or(Ok(()), Journal::prepare);
+>>>>>>> h-sim
         let upkeep = self.state.upkeep.lock();
         let sealed = self.state.seal();
         retirement::retire(&self.state)?;
         drop(upkeep);
         sealed.and_then(|()| self.state.flush_archive())?;
-        if let Some(journal) = self.state.journal() {
-            journal.prepare()?;
-        }
-        Ok(())
+        prepared
     }
 
     /// Whether a restart would have much to replay.
