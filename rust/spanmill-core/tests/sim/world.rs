@@ -259,12 +259,7 @@ impl World {
         self.send_batch(who, which, true)
     }
 
-    fn send_batch(
-        &mut self,
-        who: usize,
-        which: usize,
-        may_wait: bool,
-    ) -> Result<(), Violation> {
+    fn send_batch(&mut self, who: usize, which: usize, may_wait: bool) -> Result<(), Violation> {
         let now_ns = self.clock.now_ns();
         let engine = self.engine.as_ref().expect("runs between crashes");
         let client = &self.clients[who];
