@@ -258,7 +258,18 @@ def open_engine(config: EngineConfig, objectives: Sequence[Mapping[str, Any]]) -
         raise StartError(
             f"cannot create the data folder {config.data_dir}: {error.strerror}; set data_dir"
         ) from None
-    return _core.Engine(core_config(config, objectives))
+    engine = _core.Engine(core_config(config, objectives))
+    _log_recovered(json.loads(engine.recovered()))
+    return engine
+
+
+def _log_recovered(found: dict[str, Any]) -> None:
+    """Say what a start took up again; nothing where there was nothing."""
+    warnings = found.pop("warnings")
+    if found["checkpoint"] or found["records"]:
+        log.info("recovered", **found)
+    for warning in warnings:
+        log.warning("recovery", told=warning)
 
 
 class Maintenance:
