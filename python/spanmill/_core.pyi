@@ -96,6 +96,17 @@ class Engine:
     def count_refused_request(self, reason: str) -> None:
         """Count a request that was refused before its bytes reached the core."""
 
+    def recovered(self) -> bytes:
+        """
+        Say what the start found in the data folder.
+
+        Returns:
+            JSON: `checkpoint` and `records` (numbers), `torn_bytes`, `seconds`, `warnings` (lines).
+
+        Raises:
+            Closed: The engine was closed.
+        """
+
     def unready(self) -> str | None:
         """Say why no traffic should come now: our clock is in doubt. None while it should."""
 

@@ -215,8 +215,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn unready(&self) -> Result<Option<String>> {
         self.check_open()?;
-        let suspicion = self.core.state.sequence.clock_suspicion(self.core.state.clock.steady_ns());
-        Ok(suspicion.map(|(ahead, of)| Error::ClockSuspect { ahead, of }.to_string()))
+        Ok(self.core.unready())
     }
 
     /// Move the idle watermark, seal what it passed, keep to the memory budget, retire what is

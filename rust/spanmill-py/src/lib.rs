@@ -66,6 +66,10 @@ impl Engine {
         self.core.count_refused_request(reason);
     }
 
+    fn recovered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, spanmill_core::Engine::recovered)
+    }
+
     fn unready(&self, py: Python<'_>) -> PyResult<Option<String>> {
         py.detach(|| self.core.unready()).map_err(|error| to_python(py, &error))
     }

@@ -450,11 +450,12 @@ impl World {
         loop {
             let outside = self.outside(self.disk.clone());
             match Engine::open_outside(&self.config, &outside) {
-                Ok(engine) => {
+                Ok(engine) if !self.disk.is_off() => {
                     self.engine = Some(engine);
                     break;
                 }
-                Err(_) if self.disk.is_off() => {
+                // Some of what fails at a start is only warned of.
+                _ if self.disk.is_off() => {
                     self.report.crashes += 1;
                     let faults = self.next_faults();
                     self.disk.power_up(faults);
@@ -467,6 +468,7 @@ impl World {
                     self.disk.end_process();
                 }
                 Err(error) => return Err(Violation(format!("does not start: {error}"))),
+                Ok(_) => unreachable!("the power is on or off"),
             }
         }
         self.report.restarts += 1;
