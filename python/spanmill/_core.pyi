@@ -73,6 +73,23 @@ class Engine:
             Closed: The engine was closed.
         """
 
+    def ingest_columns(self, request: bytes) -> bytes:
+        """
+        Fold one `SpanBatch` and wait until it is durable, detached from the interpreter.
+
+        Returns:
+            The encoded `SpanBatchAck`.
+
+        Raises:
+            WireError: It is no batch that can be taken; nothing was folded.
+            DictionaryUnknown: It builds on entries that we do not have; nothing was folded.
+            BatchConflict: It is too far behind its producer's newest to tell whether it was here.
+            ClockSuspect: Our clock is in doubt, nothing was folded; retry after `retry_after_s`.
+            DiskFull: The journal has no room, nothing was folded; retry after `retry_after_s`.
+            JournalFailed: The journal cannot be written; whether it was folded is not known.
+            Closed: The engine was closed.
+        """
+
     def count_refused_request(self, reason: str) -> None:
         """Count a request that was refused before its bytes reached the core."""
 

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
 use crate::codec::Writer;
+use crate::columns::Dictionaries;
 use crate::config::{Config, Limits};
 use crate::dedupe;
 use crate::disk::Disk;
@@ -105,6 +106,7 @@ pub(crate) struct State {
     pub ledger: Ledger,
     pub stats: Stats,
     pub scratch: Scratch,
+    pub dictionaries: Dictionaries,
     /// Steady time of the last round of retirement, nanoseconds.
     pub retired_at_ns: AtomicI64,
     /// Steady time before which no value could be let go of, nanoseconds.
@@ -144,6 +146,7 @@ impl State {
                 },
             ),
             ledger: Ledger::new(limits.sources),
+            dictionaries: Dictionaries::new(limits.producers),
             limits,
             stats: Stats::default(),
             scratch: Scratch::default(),

@@ -60,6 +60,14 @@ impl Engine {
         self.bytes(py, |core| core.ingest_traces(request, Sender { tenant, batch_id }))
     }
 
+    fn ingest_columns<'py>(
+        &self,
+        py: Python<'py>,
+        request: &[u8],
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |core| core.ingest_columns(request))
+    }
+
     fn count_refused_request(&self, reason: &str) {
         self.core.count_refused_request(reason);
     }
