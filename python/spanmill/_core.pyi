@@ -14,6 +14,7 @@ __all__ = [
     "build_info",
     "explain_traces",
     "signals",
+    "with_checksum",
 ]
 
 def build_info() -> dict[str, str]:
@@ -28,6 +29,14 @@ def explain_traces(request: bytes) -> bytes:
 
     Raises:
         WireError: The bytes are not valid OTLP.
+    """
+
+def with_checksum(batch: bytes) -> bytes:
+    """
+    Add its checksum to an encoded `SpanBatch`.
+
+    Raises:
+        WireError: The bytes are no protobuf message.
     """
 
 @final

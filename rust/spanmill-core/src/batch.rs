@@ -226,16 +226,6 @@ impl Batch {
         Ok(signals)
     }
 
-    /// Series of these dimensions, by slot, in each grouping of the plan; a stand-in where its
-    /// identity is new, [`NOT_TAKEN`] where it takes no event with them.
-    pub(crate) fn place(&mut self, plan: &Plan, dimensions: &[ValueId], places: &mut [u32]) {
-        let groups = self.groups.iter_mut().zip(plan.groupings());
-        for (place, (groups, grouping)) in places.iter_mut().zip(groups) {
-            let series = groups.place(grouping, dimensions, &mut self.tuple);
-            *place = series.unwrap_or(NOT_TAKEN);
-        }
-    }
-
     /// Signals that a resource gives to each of its spans.
     fn template(
         &mut self,
@@ -357,7 +347,7 @@ impl Groups {
 
     /// Series of an event, a stand-in where its identity is new, `None` where it is not taken.
     #[inline]
-    fn place(
+    pub(crate) fn place(
         &mut self,
         grouping: &Grouping,
         dimensions: &[ValueId],

@@ -168,6 +168,13 @@ fn explain_traces<'py>(py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, P
     Ok(PyBytes::new(py, &explained))
 }
 
+/// A `SpanBatch` with its checksum added.
+#[pyfunction]
+fn with_checksum<'py>(py: Python<'py>, batch: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let sealed = wire::with_checksum(batch).map_err(|error| to_python(py, &error))?;
+    Ok(PyBytes::new(py, &sealed))
+}
+
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Digest>()?;
@@ -176,5 +183,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<RollupStream>()?;
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     module.add_function(wrap_pyfunction!(signals, module)?)?;
-    module.add_function(wrap_pyfunction!(explain_traces, module)?)
+    module.add_function(wrap_pyfunction!(explain_traces, module)?)?;
+    module.add_function(wrap_pyfunction!(with_checksum, module)?)
 }

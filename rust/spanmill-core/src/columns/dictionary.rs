@@ -6,11 +6,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::malformed;
-use crate::batch::{Batch, Context, UNRESOLVED, refusal};
+use crate::batch::{Batch, Context, Groups, UNRESOLVED, refusal};
 use crate::convention::Flaw;
 use crate::error::{Error, Result};
 use crate::ledger::Rejection;
 use crate::value::ValueId;
+use crate::view::Grouping;
 use crate::window::NOT_TAKEN;
 use crate::wire::series_attributes;
 
@@ -26,12 +27,17 @@ const PART: usize = 8;
 /// No round of ids: what is of it must be resolved.
 const NO_ROUND: u64 = u64::MAX;
 
+/// Place of an entry in a grouping that no event was counted in yet: that makes an identity.
+const PENDING: u32 = NOT_TAKEN - 1;
+
 /// What the events of an entry have in common.
 struct Entry {
     /// As it was sent: ids mean something else after a round, and are looked up again.
     series: Box<[u8]>,
     source: ValueId,
     tenant: ValueId,
+    /// By slot.
+    dimensions: Box<[ValueId]>,
     /// Measures that its attributes give, by slot.
     measures: Box<[(u8, f64)]>,
     /// Every event of it failed.
@@ -60,6 +66,9 @@ pub(super) struct Dictionary {
     wide: Vec<u64>,
     /// Entries whose places are stand-ins of the batch under way.
     provisional: Vec<u32>,
+    tuple: Vec<ValueId>,
+    /// Groupings of the plan.
+    width: usize,
     /// Some entry's attributes give measures; some entry's say that all of its events failed.
     has_common: bool,
     has_failed: bool,
@@ -107,6 +116,7 @@ impl Dictionary {
             series: series.into(),
             source: 0,
             tenant: 0,
+            dimensions: Box::default(),
             measures: Box::default(),
             failed: false,
             refused: None,
@@ -125,7 +135,8 @@ impl Dictionary {
     /// A batch begins.
     pub(super) fn begin_batch(&mut self, context: Context<'_>) {
         self.batch += 1;
-        self.places.resize(self.len() * context.plan.groupings().count(), NOT_TAKEN);
+        self.width = context.plan.groupings().count();
+        self.places.resize(self.len() * self.width, PENDING);
         let wide = context.plan.wide.as_ref().map_or(0, |plan| plan.columns.len());
         self.wide.resize(self.len() * wide, 0);
     }
@@ -174,15 +185,14 @@ impl Dictionary {
         let flaws = entry.measures.iter().filter_map(|(_, value)| Flaw::of(*value));
         entry.refused = flaws.min().map(refusal);
 
-        let width = plan.groupings().count();
         self.has_common |= !entry.measures.is_empty();
         self.has_failed |= entry.failed;
-        let places = &mut self.places[at * width..][..width];
-        batch.place(plan, &signals.dimensions[..plan.slots.dimensions.len()], places);
-        self.rounds[at] = batch.epoch;
-        if places.iter().any(|place| (UNRESOLVED..NOT_TAKEN).contains(place)) {
-            self.provisional.push(at as u32);
+        entry.dimensions = signals.dimensions[..plan.slots.dimensions.len()].into();
+        let places = &mut self.places[at * self.width..][..self.width];
+        for (place, grouping) in places.iter_mut().zip(plan.groupings()) {
+            *place = if grouping.takes(&entry.dimensions) { PENDING } else { NOT_TAKEN };
         }
+        self.rounds[at] = batch.epoch;
         if let Some(wide) = &plan.wide {
             let width = wide.columns.len();
             let cells = &mut self.wide[at * width..][..width];
@@ -191,9 +201,28 @@ impl Dictionary {
         Ok(())
     }
 
-    /// Series of every entry in each of so many groupings, entry by entry.
-    pub(super) fn places(&self) -> &[u32] {
-        &self.places
+    /// Series of an entry in the grouping at place `at` of the plan's; [`NOT_TAKEN`] where it takes
+    /// none of its events.
+    #[inline]
+    pub(super) fn series(
+        &mut self,
+        entry: u32,
+        (at, grouping): (usize, &Grouping),
+        groups: &mut Groups,
+    ) -> u32 {
+        let series = self.places[entry as usize * self.width + at];
+        if series == PENDING { self.find(entry, (at, grouping), groups) } else { series }
+    }
+
+    #[cold]
+    fn find(&mut self, entry: u32, (at, grouping): (usize, &Grouping), groups: &mut Groups) -> u32 {
+        let dimensions = &self.entries[entry as usize].dimensions;
+        let series = groups.place(grouping, dimensions, &mut self.tuple).unwrap_or(NOT_TAKEN);
+        self.places[entry as usize * self.width + at] = series;
+        if (UNRESOLVED..PENDING).contains(&series) {
+            self.provisional.push(entry);
+        }
+        series
     }
 
     /// What companions count of an entry.

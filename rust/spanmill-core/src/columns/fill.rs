@@ -256,27 +256,30 @@ fn retain<T: Copy>(rows: &mut Vec<T>, kept: &[bool], stride: usize) {
 }
 
 /// Series of each event in each view.
-fn fill_series(batch: &mut Batch, dictionary: &Dictionary, plan: &Plan) {
-    let (places, width) = (dictionary.places(), plan.groupings().count());
-    for (at, groups) in batch.groups[..plan.views.len()].iter_mut().enumerate() {
-        let place = |entry: &u32| places[*entry as usize * width + at];
-        groups.series.extend(batch.entries.iter().map(place));
+fn fill_series(batch: &mut Batch, dictionary: &mut Dictionary, plan: &Plan) {
+    let Batch { entries, groups, .. } = batch;
+    for (at, (groups, view)) in groups.iter_mut().zip(&plan.views).enumerate() {
+        let mut series = std::mem::take(&mut groups.series);
+        let of = |entry: &u32| dictionary.series(*entry, (at, &view.grouping), groups);
+        series.extend(entries.iter().map(of));
+        groups.series = series;
     }
 }
 
 /// Good and bad of each objective.
-fn tally(batch: &mut Batch, dictionary: &Dictionary, plan: &Plan) {
-    let (places, width) = (dictionary.places(), plan.groupings().count());
+fn tally(batch: &mut Batch, dictionary: &mut Dictionary, plan: &Plan) {
     let mut verdicts = Vec::with_capacity(batch.entries.len());
-    let objectives = batch.groups[plan.views.len()..].iter_mut().zip(&plan.objectives);
-    for (at, (groups, grouped)) in (plan.views.len()..).zip(objectives) {
+    let first = plan.views.len();
+    let objectives = batch.groups[first..].iter_mut().zip(&plan.objectives);
+    for (at, (groups, grouped)) in (first..).zip(objectives) {
         verdicts.clear();
         grouped.objective.sli.judge_all(&batch.measures, &batch.failed, &mut verdicts);
-        for (event, verdict) in verdicts.iter().enumerate() {
+        let events = verdicts.iter().zip(&batch.entries).zip(&batch.ends_ns);
+        for ((verdict, entry), ends_ns) in events {
             let Some(good) = *verdict else { continue };
-            let group = places[batch.entries[event] as usize * width + at];
+            let group = dictionary.series(*entry, (at, &grouped.grouping), groups);
             if group != NOT_TAKEN {
-                groups.tally(group, batch.ends_ns[event].div_euclid(SECOND_NS), good);
+                groups.tally(group, ends_ns.div_euclid(SECOND_NS), good);
             }
         }
     }

@@ -48,6 +48,3 @@ pub(crate) fn decode(
 fn malformed(fault: Fault) -> Error {
     Error::SpanBatch((*fault.0).to_owned())
 }
-
-#[cfg(test)]
-mod tests;

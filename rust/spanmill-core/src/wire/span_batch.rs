@@ -5,6 +5,7 @@
 use super::Fault;
 use super::reader::{BYTES, END, FIXED32, FIXED64, Reader, VARINT, tag};
 use super::trace::{Value, pairs};
+use crate::error::Error;
 
 /// Columns of a batch at most: more than there are measures.
 const COLUMNS_MAX: usize = 64;
@@ -134,6 +135,21 @@ impl<'a> Column<'a> {
             }
         }
     }
+}
+
+/// A batch with its checksum; one that it has is replaced.
+///
+/// # Errors
+///
+/// [`Error::SpanBatch`] where it is no protobuf.
+pub fn with_checksum(batch: &[u8]) -> std::result::Result<Vec<u8>, Error> {
+    let read = SpanBatch::read(batch).map_err(|fault| Error::SpanBatch((*fault.0).to_owned()))?;
+    // The last of a field wins, so it can stand at the end of what was encoded without it.
+    let mut sealed = Vec::with_capacity(batch.len() + 1 + size_of::<u32>());
+    sealed.extend_from_slice(batch);
+    sealed.push(AT_CRC32C as u8);
+    sealed.extend_from_slice(&read.checksum().to_le_bytes());
+    Ok(sealed)
 }
 
 /// Attributes of a `Series`: those of its resource first, as `on_resource` says.
