@@ -61,8 +61,7 @@ class Engine:
 
     def ingest_traces(self, request: bytes, tenant: str = "", batch_id: str | None = None) -> bytes:
         """
-        Fold one `ExportTraceServiceRequest` and wait until it is durable, detached from the
-        interpreter.
+        Fold one `ExportTraceServiceRequest`, detached, and wait until it is durable.
 
         Args:
             request: The bytes as they came.
@@ -84,7 +83,7 @@ class Engine:
 
     def ingest_columns(self, request: bytes) -> bytes:
         """
-        Fold one `SpanBatch` and wait until it is durable, detached from the interpreter.
+        Fold one `SpanBatch`, detached from the interpreter, and wait until it is durable.
 
         Returns:
             The encoded `SpanBatchAck`.
