@@ -57,7 +57,7 @@ class IngestService:
             (grpc.method_handlers_generic_handler(SERVICE_NAME, methods),)
         )
 
-    def at_the_door(self) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+    def at_the_door(self) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         """Let a stream in; where there are too many, give what refuses it instead."""
         return None if self._open.enter(1) else self._shed
 
