@@ -120,7 +120,9 @@ def _doubles(name: str, column: pa.Array) -> NDArray[np.float64]:
 
 
 def _flags(column: pa.Array) -> NDArray[np.bool_]:
-    flags = column.cast(pa.bool_()).fill_null(value=False).to_numpy(zero_copy_only=False)
+    flags = column.cast(pa.bool_())
+    flags = flags.fill_null(False)  # noqa: FBT003  pyarrow takes it so
+    flags = flags.to_numpy(zero_copy_only=False)
     return cast("NDArray[np.bool_]", flags)
 
 

@@ -1,6 +1,6 @@
 //! The `core` bench: OTLP bytes to six digests in one view, on one thread.
 //!
-//! `bench_core [--trials N] [--seconds S] [--columns] FILE...` reads files that each hold one
+//! `bench_core [--trials N] [--seconds S] [--columns] [--config FILE] FILE...` reads files that each hold one
 //! `ExportTraceServiceRequest`, or one `SpanBatch` of a sender of its own, folds them in turn,
 //! and prints one JSON line a trial: spans, bytes and seconds. Seal time is part of it: a tick
 //! runs every hundredth request. Numbering a `SpanBatch` afresh is not.
@@ -35,11 +35,16 @@ fn main() -> Result<(), Failure> {
         return Err("a debug build says nothing about speed: use --release".into());
     }
     let (mut trials, mut seconds, mut columns, mut requests) = (5u32, 2.0, false, Vec::new());
+    // `DIR` in it stands for a folder of the trial's own.
+    let mut config = CONFIG.to_owned();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--trials" => trials = arguments.next().ok_or("--trials needs a number")?.parse()?,
             "--columns" => columns = true,
+            "--config" => {
+                config = std::fs::read_to_string(arguments.next().ok_or("--config needs a file")?)?;
+            }
             "--seconds" => seconds = arguments.next().ok_or("--seconds needs a number")?.parse()?,
             file => requests.push(std::fs::read(file)?),
         }
@@ -48,7 +53,7 @@ fn main() -> Result<(), Failure> {
         return Err("name at least one file that holds an ExportTraceServiceRequest".into());
     }
     for _ in 0..trials {
-        trial(&requests, columns, Duration::from_secs_f64(seconds))?;
+        trial(&requests, columns, &config, Duration::from_secs_f64(seconds))?;
     }
     Ok(())
 }
@@ -69,9 +74,14 @@ fn fresh(request: &[u8], number: u64) -> Result<Vec<u8>, Failure> {
     Ok(with_checksum(&numbered)?)
 }
 
-fn trial(requests: &[Vec<u8>], columns: bool, length: Duration) -> Result<(), Failure> {
+fn trial(
+    requests: &[Vec<u8>],
+    columns: bool,
+    config: &str,
+    length: Duration,
+) -> Result<(), Failure> {
     let folder = std::env::temp_dir().join(format!("spanmill-bench-{}", std::process::id()));
-    let config = Config::from_json(&CONFIG.replace("DIR", &folder.display().to_string()))?;
+    let config = Config::from_json(&config.replace("DIR", &folder.display().to_string()))?;
     let engine = Engine::open(&config, Arc::new(SystemClock))?;
     let mut bytes = 0;
     let mut turn = 0;
