@@ -168,8 +168,8 @@ def test_open_streams_never_hold_up_exports(build: Callable[..., Rig]) -> None:
     """With every stream there may be open and idle, exports and batches are taken as before."""
     rig = build(workers=1, streams=2)
     idle = [Batches(), Batches()]
-    for seq, batches in enumerate(idle, 1):
-        stream = rig.stream(iter(batches))
+    streams = [rig.stream(iter(batches)) for batches in idle]
+    for seq, (stream, batches) in enumerate(zip(streams, idle, strict=True), 1):
         batches.put(batch(seq))
         assert seq == ingest_pb2.SpanBatchAck.FromString(next(stream)).seq
     span = traces.span(time.time_ns(), 1.0, {})

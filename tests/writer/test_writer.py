@@ -166,7 +166,7 @@ def test_many_threads_record_at_once(daemon: Daemon) -> None:
 
 
 def test_what_finds_no_room_is_counted_as_dropped(caplog: pytest.LogCaptureFixture) -> None:
-    """With nobody there the buffer fills; what is dropped, then or at the end, is said and counted."""
+    """With nobody there the buffer fills; what is dropped, then or at the end, is counted."""
     with caplog.at_level(logging.WARNING, "spanmill.writer"):
         writer = writer_to("127.0.0.1:9", buffer_bytes=20_000)
         record(writer, 5_000)
