@@ -19,6 +19,7 @@ from bench.trial import Trial, load, median
 
 NAMES: Final = (
     "core",
+    "journal",
     "e2e-4096",
     "e2e-512",
     "spanbatch-4096",
@@ -37,6 +38,9 @@ OPEN_LOOPS: Final = ("ack-latency", "query-latency")
 
 QUERIES_PER_S: Final = {"ack-latency": 1.0, "query-latency": 10.0, "query-ingest": 10.0}
 """API queries beside the load; none in the other scenarios."""
+
+IN_CORE: Final = {"core": "bench_core", "journal": "bench_journal"}
+"""Scenarios without a server, and the example that each runs on one thread."""
 
 UNASKED: Final = "spanmill, unasked"
 """The same daemon without queries beside its load, in the same round."""
@@ -81,8 +85,8 @@ class Bench:
     def _scenario(self, name: str, before: list[Trial]) -> Iterator[Trial]:
         ours: dict[str, Starter] = {"spanmill": servers.spanmill, "floor": servers.floor}
         match name:
-            case "core":
-                yield from self._core()
+            case "core" | "journal":
+                yield from self._in_core(name)
             case "ack-latency" | "query-latency":
                 reached = [t for t in before if (t.scenario, t.server) == ("e2e-512", "spanmill")]
                 rate = ACK_LOAD * median(reached, "spans_per_s")
@@ -141,13 +145,13 @@ class Bench:
                     trial.problem = str(failure)
                 yield trial
 
-    def _core(self) -> Iterator[Trial]:
+    def _in_core(self, name: str) -> Iterator[Trial]:
         with tempfile.TemporaryDirectory(prefix="spanmill-bench-") as folder:
             files = []
             for n, request in enumerate(Pool.load(self.pool).requests(CORE_BATCH)):
                 files.append(Path(folder, f"{n}.pb"))
                 files[-1].write_bytes(request.fresh(time.time_ns(), 1 + n * CORE_BATCH))
-            command = [*_CARGO, "--example", "bench_core", "--"]
+            command = [*_CARGO, "--example", IN_CORE[name], "--"]
             command += ["--trials", str(self.runs), "--seconds", str(self.seconds)]
             ran = subprocess.run(
                 command + [str(file) for file in files],
@@ -158,11 +162,11 @@ class Bench:
                 check=False,
             )
         if ran.returncode != 0:
-            yield Trial("core", "spanmill", 0, problem=ran.stderr.strip()[-500:])
+            yield Trial(name, "spanmill", 0, problem=ran.stderr.strip()[-500:])
         for turn, line in enumerate(ran.stdout.splitlines()):
             figures = json.loads(line)
             rate = figures["spans"] / figures["seconds"]
             # One thread that never waits: its wall time is its CPU time.
             yield Trial(
-                "core", "spanmill", turn, spans_per_s=rate, spans_per_cpu_s=rate, load=figures
+                name, "spanmill", turn, spans_per_s=rate, spans_per_cpu_s=rate, load=figures
             )

@@ -1,6 +1,7 @@
 """The Rust core, as Python sees it: bytes in, bytes out, Arrow, and the digest by itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self, final, overload
 
 import numpy as np
@@ -12,7 +13,9 @@ __all__ = [
     "Engine",
     "RollupStream",
     "build_info",
+    "examine_folder",
     "explain_traces",
+    "repair_folder",
     "signals",
     "with_checksum",
 ]
@@ -39,6 +42,24 @@ def with_checksum(batch: bytes) -> bytes:
         WireError: The bytes are no protobuf message.
     """
 
+def examine_folder(path: Path) -> bytes:
+    """
+    Say what is in a data folder that no daemon holds, as JSON; changes nothing.
+
+    Raises:
+        FolderInUse: A daemon holds it.
+        DataDamaged: Another version wrote it. Damage itself is no error, it is what this reports.
+        StartError: It cannot be read.
+    """
+
+def repair_folder(path: Path) -> bytes:
+    """
+    Cut the journal where it is damaged, and say what was given up and kept, as JSON.
+
+    Raises:
+        FolderInUse, DataDamaged, StartError: As for `examine_folder`.
+    """
+
 @final
 class RollupStream:
     """Sealed minutes as an Arrow C stream; hand it to `pyarrow.table`."""
@@ -61,7 +82,7 @@ class Engine:
 
     def ingest_traces(self, request: bytes, tenant: str = "", batch_id: str | None = None) -> bytes:
         """
-        Fold one `ExportTraceServiceRequest`, detached, and wait until it is durable.
+        Fold one `ExportTraceServiceRequest`, and wait until it is durable.
 
         Args:
             request: The bytes as they came.

@@ -137,13 +137,19 @@ class EngineLimits(Section):
     those of series that an objective uses last; counters and the open edge never.
     """
 
+    disk: Annotated[Bytes, Field(ge=16 * 1024**2)] = 16 * 1024**3
+    """
+    Sealed buckets on disk: what recovery and windows longer than memory read. Over it the
+    oldest of the finest go first. The journal and checkpoints come on top.
+    """
+
     companion_bytes: Annotated[Bytes, Field(ge=1024**2)] = 256 * 1024**2
     """Memory for `distinct` and `top` of one view; past it the oldest of them goes first."""
 
     dedupe_horizon: Annotated[Seconds, Field(ge=60, le=3600)] = 15 * 60.0
     """
-    How long a request is remembered, so that it counts once when its sender gives up waiting and
-    sends it again. Longer than senders go on trying; at most 1h.
+    How long a request is remembered at least, so that it counts once when its sender gives up
+    waiting and sends it again. Longer than senders go on trying; at most 1h.
     """
 
     dedupe_entries: Annotated[int, Field(ge=1000, le=500_000_000)] = 8_000_000
@@ -154,6 +160,31 @@ class EngineLimits(Section):
 
     producers: Annotated[int, Field(ge=1)] = 100_000
     """Senders that number their batches, 300 B each; past it the longest silent is forgotten."""
+
+
+class RetentionConfig(Section):
+    """How long sealed buckets stay on disk, by their width; memory holds them as long as here."""
+
+    buckets_10s: Annotated[Seconds, Field(ge=360)] = 360.0
+    """Ten seconds wide. While they are there, a window may start at any of them."""
+
+    buckets_1m: Annotated[Seconds, Field(ge=3960)] = 3960.0
+    """A minute wide."""
+
+    buckets_5m: Annotated[Seconds, Field(ge=23_400)] = 23_400.0
+    """Five minutes wide: how far back windows reach for series that no objective uses."""
+
+    buckets_1h: Annotated[Seconds, Field(ge=273_600)] = 273_600.0
+    """An hour wide; only of series that an objective uses."""
+
+    buckets_6h: Annotated[Seconds, Field(ge=2_678_400)] = 2_678_400.0
+    """Six hours wide; only of series that an objective uses."""
+
+    def to_core(self) -> dict[str, float]:
+        """Write it as the core's config expects it."""
+        return {
+            name.removeprefix("buckets_"): getattr(self, name) for name in type(self).model_fields
+        }
 
 
 class EngineConfig(Section):
@@ -175,6 +206,9 @@ class EngineConfig(Section):
         DEFAULT_VIEW,
     )
     """Which distributions are kept."""
+
+    retention: RetentionConfig = RetentionConfig()
+    """How long sealed buckets stay on disk; `limits.disk` may end it earlier."""
 
     limits: EngineLimits = EngineLimits()
     """How much may be held at once."""
@@ -203,6 +237,7 @@ def core_config(config: EngineConfig, objectives: Sequence[Mapping[str, Any]]) -
             },
             "views": [view.to_core() for view in config.views],
             "objectives": list(objectives),
+            "retention": config.retention.to_core(),
             "limits": {name: getattr(config.limits, name) for name in EngineLimits.model_fields},
         }
     )

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from spanmill.client import LedgerCounts
 from spanmill.receiver.grpc import TRACE_SERVICE
 from tests import traces
-from tests.e2e.conftest import Daemon, Start
+from tests.e2e.conftest import Daemon, Start, run
 
 SPANS: Final = 40
 GIVE_UP_S: Final = 1.0
@@ -198,6 +198,8 @@ def test_equal_bytes_without_ids(daemon: Daemon) -> None:
     assert ("at_least_once", 2 * SPANS) == (by["bare"]["delivery"], by["bare"]["at_least_once"])
     assert ("exactly_once", 0) == (by["sound"]["delivery"], by["sound"]["at_least_once"])
     assert 3 * SPANS == counted(daemon)
+    said = run("ledger", "--api", daemon.ready["api"]).stdout
+    assert "at least once: 80 events of bare have no ids, nor a batch id" in said.splitlines()
 
 
 def test_one_batch_id_for_two_batches(daemon: Daemon, wait_until: Callable[..., None]) -> None:

@@ -1,6 +1,6 @@
 """What the HTTP API answers, key by key. Times are RFC 3339 in UTC, durations seconds."""
 
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 
 class Window(TypedDict):
@@ -283,10 +283,10 @@ class LedgerCounts(TypedDict):
     rejected: dict[str, int]
     sampled_out: int
     balanced: bool
-    delivery: Literal["exactly_once", "at_least_once"]
-    """What becomes of events that are sent again."""
+    delivery: str
+    """`exactly_once`, or `at_least_once` where some would be counted again if sent again."""
     at_least_once: int
-    """Of those received, how many would be counted again if they were sent again."""
+    """How many would, of those received."""
 
 
 class LedgerParts(TypedDict):

@@ -22,9 +22,10 @@ const CONFIG: &str = r#"{
         "measures": ["duration", "ttft", "tpot", "queue_time", "input_tokens", "output_tokens"],
         "distinct": [], "top": []}],
     "objectives": [],
+    "retention": {},
     "limits": {"series": 100000, "tenant_series": 25000, "groups": 1000,
         "dimension_values": 100000, "companion_bytes": 268435456, "memory": 2147483648,
-        "dedupe_horizon": 900, "dedupe_entries": 8000000, "producers": 100000,
+        "dedupe_horizon": 900, "disk": 17179869184, "dedupe_entries": 8000000, "producers": 100000,
         "dimension_bytes": 256, "sources": 1000, "request_bytes": 67108864}
 }"#;
 

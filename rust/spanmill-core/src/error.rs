@@ -107,6 +107,18 @@ pub enum Error {
         /// Those that this version reads.
         wanted: String,
     },
+    /// There are checkpoints, and none of them reads.
+    #[error(
+        "no checkpoint in {} reads: {found}; run `spanmill doctor --data-dir DIR` to see what is \
+         affected",
+        .folder.display()
+    )]
+    NoCheckpoint {
+        /// The folder of checkpoints.
+        folder: PathBuf,
+        /// Each with what is wrong.
+        found: String,
+    },
     /// The journal cannot be written: nothing may be acknowledged any more.
     #[error(
         "journal {}: {source}; acknowledging nothing more: restart the daemon once the disk is well, \
@@ -144,6 +156,12 @@ pub enum Error {
         /// Bytes that were to be written.
         wanted: usize,
     },
+    /// The journal's next segment is not ready. Nothing was folded.
+    #[error("no room for {wanted} B in the journal yet: it is being made, send again at once")]
+    Preparing {
+        /// Bytes that were to be written.
+        wanted: usize,
+    },
     /// A batch id came again with other content. Nothing was folded.
     #[error("batch id {0:?} was used for other content before; give each batch an id of its own")]
     BatchConflict(String),
@@ -175,6 +193,9 @@ const CLOCK_RETRY_S: f64 = 5.0;
 /// When a request refused for a full disk may come again, seconds: it takes a person to make room.
 const FULL_RETRY_S: f64 = 10.0;
 
+/// When a request may come again that found the next segment not ready, seconds.
+const PREPARING_RETRY_S: f64 = 0.1;
+
 impl Error {
     /// A word for what a request was refused for, as metrics count it.
     #[must_use]
@@ -185,6 +206,7 @@ impl Error {
             Self::BatchConflict(_) => "batch_conflict",
             Self::Forgotten => "forgotten",
             Self::Full { .. } => "disk_full",
+            Self::Preparing { .. } => "journal_preparing",
             Self::Journal { .. } => "journal_failed",
             Self::Wire { .. } | Self::SpanBatch(_) => "malformed",
             Self::Dictionary { .. } => "dictionary_unknown",
@@ -198,6 +220,7 @@ impl Error {
         match self {
             Self::ClockSuspect { .. } => Some(CLOCK_RETRY_S),
             Self::Full { .. } => Some(FULL_RETRY_S),
+            Self::Preparing { .. } => Some(PREPARING_RETRY_S),
             _ => None,
         }
     }

@@ -144,24 +144,33 @@ impl BlockReader {
     ///
     /// [`Error::Damaged`]; [`Error::Layout`] where another version wrote it; [`Error::Folder`].
     pub(crate) fn open(disk: &dyn Disk, path: &Path, kind: Kind) -> Result<Self> {
+        let (reader, head) = Self::begin(disk, path)?;
+        reader.check_kind(&head, kind)?;
+        Ok(reader)
+    }
+
+    fn of_any_kind(disk: &dyn Disk, path: &Path) -> Result<Self> {
+        Ok(Self::begin(disk, path)?.0)
+    }
+
+    fn begin(disk: &dyn Disk, path: &Path) -> Result<(Self, [u8; HEAD_BYTES])> {
         let file = disk.open(path, Mode::Read).map_err(failed(path))?;
         let length = file.len().map_err(failed(path))?;
         let mut reader = Self { file, path: path.to_path_buf(), length, at: 0, ended: false };
         let mut head = [0; HEAD_BYTES];
         reader.read(&mut head)?;
-        reader.check_head(&head, kind)?;
-        Ok(reader)
+        if !head.starts_with(&MAGIC) {
+            return Err(reader.damaged("is no file of spanmill's"));
+        }
+        let (fields, checksum) = head.split_at(HEAD_BYTES - 4);
+        if Reader(checksum).u32() != Ok(crc32c::crc32c(fields)) {
+            return Err(reader.damaged("has a head with a wrong checksum"));
+        }
+        Ok((reader, head))
     }
 
-    fn check_head(&self, head: &[u8], kind: Kind) -> Result<()> {
-        let (fields, checksum) = head.split_at(HEAD_BYTES - 4);
-        let mut fields = Reader(fields);
-        if fields.take(8).ok() != Some(&MAGIC) {
-            return Err(self.damaged("is no file of spanmill's"));
-        }
-        if Reader(checksum).u32() != Ok(crc32c::crc32c(&head[..HEAD_BYTES - 4])) {
-            return Err(self.damaged("has a head with a wrong checksum"));
-        }
+    fn check_kind(&self, head: &[u8; HEAD_BYTES], kind: Kind) -> Result<()> {
+        let mut fields = Reader(&head[MAGIC.len()..]);
         let versions = fields.u32().unwrap_or(0);
         let layout = fields.u32().unwrap_or(0);
         let wanted = u32::from(VERSION) | u32::from(kind.number) << 16;
@@ -226,6 +235,18 @@ impl BlockReader {
     pub(crate) fn explain(&self, damage: Damaged) -> Error {
         self.damaged(damage.0)
     }
+}
+
+/// Read a whole file of any kind for its checksums; how many bytes it has.
+///
+/// # Errors
+///
+/// [`Error::Damaged`]; [`Error::Folder`].
+pub(crate) fn check(disk: &dyn Disk, path: &Path) -> Result<u64> {
+    let mut reader = BlockReader::of_any_kind(disk, path)?;
+    let mut block = Vec::new();
+    while reader.next(&mut block)? {}
+    Ok(reader.length)
 }
 
 #[cfg(test)]

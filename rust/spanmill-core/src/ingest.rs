@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use crate::archive::Archive;
 use crate::batch::{Batch, Context, resolve};
 use crate::clock::SECOND_NS;
 use crate::columns;
@@ -80,6 +81,7 @@ pub(crate) fn fold(
     state: &State,
     decode: impl Fn(&mut Batch, Context<'_>) -> Result<Key>,
 ) -> Result<Receipt> {
+    state.archive().map_or(Ok(()), Archive::check_room)?;
     let mut work = state.scratch.take(&state.plan);
     let outcome = fold_in(state, &mut work, decode);
     state.scratch.give_back(work);
@@ -257,6 +259,7 @@ pub(crate) fn apply(state: &State, batch: &mut Batch, ruling: &Ruling) {
                 wide: &batch.wide,
                 horizon_ns: ruling.horizon_ns,
                 sealed: ruling.sealed,
+                cut: ruling.cut,
             });
         }
     }

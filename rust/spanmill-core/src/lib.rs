@@ -7,6 +7,7 @@
 mod archive;
 mod batch;
 mod budget;
+mod checkpoint;
 pub mod clock;
 mod codec;
 mod columns;
@@ -16,8 +17,11 @@ mod convention;
 mod dedupe;
 pub mod digest;
 pub mod disk;
+mod doctor;
 pub mod error;
 mod file;
+mod filing;
+mod fingerprint;
 mod folder;
 mod ingest;
 mod journal;
@@ -38,6 +42,7 @@ mod sli;
 mod state;
 mod stats;
 mod threads;
+mod upkeep;
 mod value;
 mod view;
 mod wide;
@@ -53,14 +58,16 @@ use serde_json::json;
 
 use crate::clock::Clock;
 use crate::config::Config;
+pub use crate::doctor::{examine_folder, repair_folder};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 pub use crate::ingest::{Receipt, Sender};
 use crate::journal::Journal;
 pub use crate::journal::{Lsn, Weakened};
+use crate::recover::Restart;
 pub use crate::recover::{Outside, Recovered};
-use crate::state::State;
 use crate::threads::Threads;
+use crate::upkeep::Upkeep;
 use crate::window::SealSink;
 
 #[doc(hidden)]
@@ -74,9 +81,8 @@ pub fn signals() -> Vec<u8> {
 
 /// Everything behind the receiver. Safe to share between threads.
 pub struct Engine {
-    /// Stopped before anything they use goes.
     threads: Mutex<Option<Threads>>,
-    state: State,
+    core: Arc<Upkeep>,
     recovered: Recovered,
     closed: AtomicBool,
     folder: Mutex<Option<Folder>>,
@@ -106,7 +112,7 @@ impl Engine {
         sink: Option<Box<dyn SealSink>>,
     ) -> Result<Self> {
         let engine = Self::open(config, clock)?;
-        sink.into_iter().for_each(|sink| engine.state.hand_to(sink));
+        sink.into_iter().for_each(|sink| engine.core.state.hand_to(sink));
         Ok(engine)
     }
 
@@ -117,11 +123,12 @@ impl Engine {
     /// Those of [`Engine::open`].
     pub fn open_outside(config: &Config, outside: &Outside) -> Result<Self> {
         let folder = Folder::take(&*outside.disk, &config.data_dir)?;
-        let (state, recovered) = recover::recover(config, outside)?;
-        let journal = state.shared_journal().filter(|_| !outside.by_hand);
+        let Restart { state, checkpointer, recovered } = recover::recover(config, outside)?;
+        let core = Arc::new(Upkeep::new(state, config, checkpointer));
+        let threads = (!outside.by_hand).then(|| Threads::start(&core)).transpose()?;
         Ok(Self {
-            threads: Mutex::new(journal.map(Threads::start).transpose()?),
-            state,
+            threads: Mutex::new(threads),
+            core,
             recovered,
             closed: AtomicBool::new(false),
             folder: Mutex::new(Some(folder)),
@@ -163,7 +170,7 @@ impl Engine {
     /// [`Error::Journal`]; [`Error::Closed`].
     pub fn begin_traces(&self, request: &[u8], sender: Sender<'_>) -> Result<Receipt> {
         self.check_open()?;
-        self.counted(request.len(), ingest::ingest(&self.state, request, sender))
+        self.counted(request.len(), ingest::ingest(&self.core.state, request, sender))
     }
 
     /// Fold one `SpanBatch`, wait until it is durable, and return the encoded `SpanBatchAck`.
@@ -186,14 +193,14 @@ impl Engine {
     /// as refused. [`Error::Journal`]; [`Error::Closed`].
     pub fn begin_columns(&self, request: &[u8]) -> Result<Receipt> {
         self.check_open()?;
-        self.counted(request.len(), ingest::ingest_columns(&self.state, request))
+        self.counted(request.len(), ingest::ingest_columns(&self.core.state, request))
     }
 
     /// Count a request by what became of it.
     fn counted(&self, bytes: usize, outcome: Result<Receipt>) -> Result<Receipt> {
         match &outcome {
-            Ok(_) => self.state.stats.accept(bytes),
-            Err(error) => self.state.stats.refuse(error.reason()),
+            Ok(_) => self.core.state.stats.accept(bytes),
+            Err(error) => self.core.state.stats.refuse(error.reason()),
         }
         outcome
     }
@@ -204,14 +211,14 @@ impl Engine {
     ///
     /// [`Error::Journal`]: it may or may not be, a restart will tell.
     pub fn wait(&self, lsn: Lsn) -> Result<()> {
-        self.state.journal().map_or(Ok(()), |journal| journal.wait(lsn))
+        self.core.state.journal().map_or(Ok(()), |journal| journal.wait(lsn))
     }
 
     /// The last record that is durable with all before it.
     #[must_use]
     pub fn durable(&self) -> Lsn {
-        let last = || self.state.sequence.event_time().lsn;
-        self.state.journal().map_or_else(last, Journal::durable)
+        let last = || self.core.state.sequence.event_time().lsn;
+        self.core.state.journal().map_or_else(last, Journal::durable)
     }
 
     /// Write and sync what waits to be, for callers that are the journal's thread themselves.
@@ -221,12 +228,12 @@ impl Engine {
     ///
     /// [`Error::Journal`].
     pub fn commit(&self) -> Result<bool> {
-        self.state.journal().map_or(Ok(false), Journal::commit)
+        self.core.state.journal().map_or(Ok(false), Journal::commit)
     }
 
     /// Count a request that was refused before its bytes reached the core.
     pub fn count_refused_request(&self, reason: &str) {
-        self.state.stats.refuse(reason);
+        self.core.state.stats.refuse(reason);
     }
 
     /// Why no traffic should come now; `None` while it should.
@@ -236,8 +243,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn unready(&self) -> Result<Option<String>> {
         self.check_open()?;
-        let suspicion = self.state.sequence.clock_suspicion(self.state.clock.steady_ns());
-        Ok(suspicion.map(|(ahead, of)| Error::ClockSuspect { ahead, of }.to_string()))
+        Ok(self.core.unready())
     }
 
     /// Move the idle watermark, seal what it passed, keep to the memory budget, retire what is
@@ -248,12 +254,18 @@ impl Engine {
     /// [`Error::Closed`]; whatever the sink of sealed buckets says.
     pub fn tick(&self) -> Result<()> {
         self.check_open()?;
-        let sealed = self.state.seal();
-        retirement::retire(&self.state)?;
-        if let Some(journal) = self.state.journal() {
-            journal.prepare()?;
-        }
-        sealed
+        self.core.tick()
+    }
+
+    /// Write down what a restart would have to replay, whether it is due or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Folder`]: the earlier checkpoint stays, and the journal since; [`Error::Journal`];
+    /// [`Error::Closed`].
+    pub fn checkpoint(&self) -> Result<()> {
+        self.check_open()?;
+        self.core.checkpoint()
     }
 
     /// Answer `GET /api/v1/query`, JSON in and out.
@@ -263,7 +275,7 @@ impl Engine {
     /// [`Error::Unknown`] lists what exists; [`Error::Request`] says the range.
     pub fn query(&self, request_json: &str) -> Result<Vec<u8>> {
         self.check_open()?;
-        query::query(&self.state, request_json)
+        query::query(&self.core.state, request_json)
     }
 
     /// Answer `GET /api/v1/query_range`, JSON in and out.
@@ -273,7 +285,7 @@ impl Engine {
     /// As [`Engine::query`]; too many points say which step would fit.
     pub fn query_range(&self, request_json: &str) -> Result<Vec<u8>> {
         self.check_open()?;
-        query::query_range(&self.state, request_json)
+        query::query_range(&self.core.state, request_json)
     }
 
     /// Answer `GET /api/v1/heatmap`, JSON in and out.
@@ -283,7 +295,7 @@ impl Engine {
     /// As [`Engine::query`]; too many cells say the limit.
     pub fn heatmap(&self, request_json: &str) -> Result<Vec<u8>> {
         self.check_open()?;
-        query::heatmap(&self.state, request_json)
+        query::heatmap(&self.core.state, request_json)
     }
 
     /// Answer `GET /api/v1/compare`, JSON in and out.
@@ -293,7 +305,7 @@ impl Engine {
     /// As [`Engine::query`].
     pub fn compare(&self, request_json: &str) -> Result<Vec<u8>> {
         self.check_open()?;
-        query::compare(&self.state, request_json)
+        query::compare(&self.core.state, request_json)
     }
 
     /// Answer `GET /api/v1/distinct`, JSON in and out.
@@ -303,7 +315,7 @@ impl Engine {
     /// [`Error::Unknown`] lists what exists; [`Error::Request`] says what no view keeps.
     pub fn distinct(&self, request_json: &str) -> Result<Vec<u8>> {
         self.check_open()?;
-        query::distinct(&self.state, request_json)
+        query::distinct(&self.core.state, request_json)
     }
 
     /// Answer `GET /api/v1/top`, JSON in and out.
@@ -313,7 +325,7 @@ impl Engine {
     /// [`Error::Unknown`] lists what exists; [`Error::Request`] says what no view keeps.
     pub fn top(&self, request_json: &str) -> Result<Vec<u8>> {
         self.check_open()?;
-        query::top(&self.state, request_json)
+        query::top(&self.core.state, request_json)
     }
 
     /// Views with their series, as JSON.
@@ -323,7 +335,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn series(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(query::series(&self.state).to_string().into_bytes())
+        Ok(query::series(&self.core.state).to_string().into_bytes())
     }
 
     /// Measures with units and counts, and dimensions, as JSON.
@@ -333,7 +345,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn measures(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(query::measures(&self.state).to_string().into_bytes())
+        Ok(query::measures(&self.core.state).to_string().into_bytes())
     }
 
     /// Every event accounted for, as JSON.
@@ -343,7 +355,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn ledger(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(self.state.ledger.to_json(&self.state.values).to_string().into_bytes())
+        Ok(self.core.state.ledger.to_json(&self.core.state.values).to_string().into_bytes())
     }
 
     /// State of every objective and group, as JSON.
@@ -353,7 +365,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn slos(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(query::slos(&self.state).to_string().into_bytes())
+        Ok(query::slos(&self.core.state).to_string().into_bytes())
     }
 
     /// Numbers behind `/metrics`, as JSON.
@@ -363,7 +375,9 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn stats(&self) -> Result<Vec<u8>> {
         self.check_open()?;
-        Ok(query::stats(&self.state).to_string().into_bytes())
+        let mut stats = query::stats(&self.core.state);
+        self.core.add_stats(&mut stats);
+        Ok(stats.to_string().into_bytes())
     }
 
     /// Sealed minutes that start in [`start_s`, `end_s`), Unix seconds, as one record batch.
@@ -373,18 +387,37 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn rollup(&self, start_s: i64, end_s: i64) -> Result<RecordBatch> {
         self.check_open()?;
-        Ok(rollup::rollup(&self.state, start_s, end_s))
+        Ok(rollup::rollup(&self.core.state, start_s, end_s))
     }
 
     /// [first, last) of the sealed minutes still held, Unix seconds.
     #[must_use]
     pub fn sealed_range(&self) -> Option<(i64, i64)> {
-        rollup::sealed_range(&self.state)
+        rollup::sealed_range(&self.core.state)
     }
 
-    /// Refuse further calls with [`Error::Closed`] and release the data folder.
+    /// Windows, counters, ledger and event time as bytes: alike where they are, whatever ids
+    /// they go by. For tests of what a restart must not change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn fingerprint(&self) -> Result<Vec<u8>> {
+        self.check_open()?;
+        let _upkeep = self.core.state.upkeep.lock();
+        Ok(fingerprint::fingerprint(&self.core.state))
+    }
+
+    /// Refuse further calls with [`Error::Closed`], write down what there is, and release the data
+    /// folder.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // Where the disk fails, or the caller commits by hand, the next start replays instead.
+        if self.threads.lock().is_some() {
+            let _ = self.core.checkpoint();
+        }
         drop(self.threads.lock().take());
         drop(self.folder.lock().take());
     }

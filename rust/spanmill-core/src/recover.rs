@@ -1,23 +1,32 @@
 //! The path back: every record after a checkpoint, in order, through the same `apply`.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::archive::{Archive, Catalog, Keep};
 use crate::batch::Batch;
-use crate::clock::Clock;
+use crate::checkpoint::{self, Checkpointer, Loaded, Parts, Progress};
+use crate::clock::{Clock, SECOND_NS};
 use crate::codec::{Damaged, Read, Reader};
 use crate::config::{Config, Durability};
 use crate::dedupe::Key;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, Result};
+use crate::filing;
 use crate::ingest::apply;
 use crate::journal::{self, Journal, Lsn, Weakened};
 use crate::record::{self, Defined, Duplicate, Kind, Retire, Seal, Watermark};
 use crate::retirement;
 use crate::sequence::Ruling;
-use crate::state::State;
+use crate::state::{State, seed};
 use crate::window::Kept;
+
+/// Folder of the journal, in the data folder.
+const JOURNAL: &str = "journal";
 
 /// Of a segment of the journal, and of a folder's first.
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -58,45 +67,158 @@ impl Outside {
             weakened: Weakened::default(),
         }
     }
+
+    fn both(&self) -> (Arc<dyn Clock>, Arc<dyn Disk>) {
+        (self.clock.clone(), self.disk.clone())
+    }
+
+    fn journal(&self, durability: Durability) -> journal::Options {
+        journal::Options {
+            durability,
+            segment_bytes: self.segment_bytes,
+            first_segment_bytes: self.first_segment_bytes,
+            reserve_bytes: self.reserve_bytes,
+            weakened: self.weakened,
+        }
+    }
 }
 
 /// What a start found, for the log.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Recovered {
-    /// Records replayed.
+    /// The last record of the checkpoint; 0 where there was none.
+    pub checkpoint: u64,
+    /// Records replayed after it.
     pub records: u64,
     /// Bytes of a record that a crash cut short: it was never acknowledged.
     pub torn_bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// One line for each thing that an operator should know.
+    pub warnings: Vec<String>,
 }
 
-/// Everything as it was acknowledged, and a journal to go on with.
+/// Everything as it was acknowledged, and what goes on from there.
+pub(crate) struct Restart {
+    pub state: State,
+    /// There is one unless durability is off.
+    pub checkpointer: Option<Checkpointer>,
+    pub recovered: Recovered,
+}
+
+/// Read what is in the data folder, and begin a journal after it.
 ///
 /// # Errors
 ///
 /// What does not read: nothing was changed then.
-pub(crate) fn recover(config: &Config, outside: &Outside) -> Result<(State, Recovered)> {
-    let Outside { clock, disk, .. } = outside;
-    let state = State::new(config, (clock.clone(), disk.clone()), None)?;
+pub(crate) fn recover(config: &Config, outside: &Outside) -> Result<Restart> {
+    let begun_ns = outside.clock.steady_ns();
+    let mut recovered = Recovered::default();
     if config.durability == Durability::Off {
-        return Ok((state, Recovered::default()));
+        let state = State::new(config, outside.both(), None)?;
+        return Ok(Restart { state, checkpointer: None, recovered });
     }
-    let folder = config.data_dir.join("journal");
-    let mut batch = Batch::new(&state.plan);
-    let mut each =
-        |lsn: Lsn, kind, payload: &[u8]| replay(&state, &mut batch, lsn, (kind, payload));
-    let after = Lsn::default();
-    let replayed = journal::replay(&**disk, &folder, after, outside.weakened, &mut each)?;
-    let options = journal::Options {
-        durability: config.durability,
-        segment_bytes: outside.segment_bytes,
-        first_segment_bytes: outside.first_segment_bytes,
-        reserve_bytes: outside.reserve_bytes,
-        weakened: outside.weakened,
+    let found = checkpoint::load(&outside.disk, &config.data_dir)?;
+    // Records say what they say under the configuration of the checkpoint before them.
+    let written_under = match &found {
+        Some(found) if !found.is_of(config)? => Some(found.config(config)?),
+        _ => None,
     };
-    let journal = Journal::open(disk.clone(), clock.clone(), &folder, options, replayed.next)?;
+    let then = written_under.as_ref().unwrap_or(config);
+    let (mut state, mut checkpointer) = restore(then, outside, found, &mut recovered)?;
+    let next = replay_all(&state, outside, &mut recovered)?;
+    file(&state)?;
+    if written_under.is_some() {
+        let _ = checkpointer.write(
+            &state,
+            state.upkeep.lock(),
+            &all_durable(then, &state),
+            Progress::default(),
+        )?;
+        let found = checkpoint::load(&outside.disk, &config.data_dir)?;
+        (state, checkpointer) = restore(config, outside, found, &mut recovered)?;
+    }
+    let folder = config.data_dir.join(JOURNAL);
+    let (clock, disk) = outside.both();
+    let journal = Journal::open(disk, clock, &folder, outside.journal(config.durability), next)?;
     state.begin_journal(Arc::new(journal));
-    let torn_bytes = replayed.torn.map_or(0, |torn| torn.bytes);
-    Ok((state, Recovered { records: replayed.records, torn_bytes }))
+    // Ids that the configuration's own names got are in it, and nothing is replayed twice.
+    let written = checkpointer.write(
+        &state,
+        state.upkeep.lock(),
+        &all_durable(config, &state),
+        Progress::default(),
+    );
+    if let Err(error) = written {
+        recovered.warnings.push(format!("no checkpoint was written at the start: {error}"));
+    }
+    recovered.seconds = (outside.clock.steady_ns() - begun_ns) as f64 / SECOND_NS as f64;
+    Ok(Restart { state, checkpointer: Some(checkpointer), recovered })
+}
+
+/// Parts of a checkpoint before there is a journal to write to: all that was read is durable.
+fn all_durable<'a>(config: &'a Config, state: &State) -> Parts<'a> {
+    Parts {
+        config,
+        sealed: checkpoint::Sealed::of(state),
+        durable: &|_| Ok(()),
+        release_before: &|_| Ok(()),
+    }
+}
+
+/// A state as a checkpoint has it; an empty one where there is none.
+fn restore(
+    config: &Config,
+    outside: &Outside,
+    found: Option<Loaded>,
+    recovered: &mut Recovered,
+) -> Result<(State, Checkpointer)> {
+    let archive = Archive::new(outside.disk.clone(), &config.data_dir, Keep::new(config)?)?;
+    let Some(mut found) = found else {
+        let state = State::new(config, outside.both(), None)?;
+        archive.adopt(Catalog::default())?;
+        state.begin_archive(archive);
+        let disk = outside.disk.clone();
+        let checkpointer = Checkpointer::new(disk, &config.data_dir, outside.weakened)?;
+        return Ok((state, checkpointer));
+    };
+    recovered.checkpoint = found.lsn().0;
+    recovered.warnings.append(&mut found.warnings);
+    let values = found.values(&config.limits, seed(&*outside.clock))?;
+    let state = State::new(config, outside.both(), Some(values))?;
+    let restored = found.restore(&state, config, outside.weakened)?;
+    recovered.warnings.extend(restored.dropped);
+    let damaged = |damage: Damaged| Error::Record { lsn: recovered.checkpoint, what: damage.0 };
+    archive.adopt(Catalog::load(&mut Reader(&restored.sealed)).map_err(damaged)?)?;
+    let is_same = |place: usize| restored.views[place];
+    let _ = filing::restore((&state.plan, &state.values), &archive, &state.kept(), is_same)?;
+    state.begin_archive(archive);
+    limit(&state);
+    Ok((state, restored.checkpointer))
+}
+
+/// Promise nothing that is not on disk: after a restart memory has no more than that.
+fn limit(state: &State) {
+    let mut kept = state.kept();
+    state.archive().inspect(|archive| archive.limit(&mut kept));
+    state.keep(kept);
+}
+
+/// Write what the replay sealed.
+fn file(state: &State) -> Result<()> {
+    limit(state);
+    state.archive().map_or(Ok(()), Archive::flush)
+}
+
+/// Replay what the journal has beyond the checkpoint; the record to go on with.
+fn replay_all(state: &State, outside: &Outside, recovered: &mut Recovered) -> Result<Lsn> {
+    let mut batch = Batch::new(&state.plan);
+    let mut each = |lsn: Lsn, kind, payload: &[u8]| replay(state, &mut batch, lsn, (kind, payload));
+    let (folder, after) = (state.folder.join(JOURNAL), state.sequence.event_time().lsn);
+    let replayed = journal::replay(&*outside.disk, &folder, after, outside.weakened, &mut each)?;
+    recovered.records = replayed.records;
+    recovered.torn_bytes = replayed.torn.map_or(0, |torn| torn.bytes);
+    Ok(replayed.next)
 }
 
 const TAKEN: Damaged = Damaged("gives an id that another has");
@@ -119,7 +241,7 @@ fn replay(state: &State, batch: &mut Batch, lsn: Lsn, (kind, payload): (u8, &[u8
         Kind::Seal => {
             let Seal { through, kept } = Seal::read(payload).map_err(damaged)?;
             let kept = Kept::load(&mut Reader(kept)).map_err(damaged)?;
-            state.replay_seal(&kept, through)?;
+            state.replay_seal(&kept, (lsn, through))?;
         }
         Kind::Retire => {
             let retire = Retire::read(payload, &state.plan).map_err(damaged)?;

@@ -405,16 +405,12 @@ impl Identities {
         None
     }
 
-    /// Identities as [`Identities::save_some`] wrote them; their values are below `ids`.
-    pub(crate) fn load(
-        reader: &mut Reader<'_>,
-        width: usize,
-        bounds: Bounds,
-        ids: ValueId,
-    ) -> Read<Self> {
-        let mut identities = Self::empty(width, bounds);
+    /// Identities as [`Identities::save_some`] wrote them, of the same width and within the same
+    /// bounds as these; their values are below `ids`.
+    pub(crate) fn load(&self, reader: &mut Reader<'_>, ids: ValueId) -> Read<Self> {
+        let mut identities = Self::empty(self.width, self.bounds.clone());
         loop {
-            let slice = reader.count(1 + width)?;
+            let slice = reader.count(1 + self.width)?;
             if slice == 0 {
                 break;
             }
@@ -672,8 +668,7 @@ mod tests {
             next = identities.save_some(first, &mut out);
         }
         let mut reader = Reader(&out.0);
-        let loaded =
-            Identities::load(&mut reader, identities.width, identities.bounds.clone(), 9_999);
+        let loaded = identities.load(&mut reader, 9_999);
         assert_eq!(Ok(()), reader.end());
         loaded.expect("whole")
     }
@@ -690,8 +685,7 @@ mod tests {
         let meanwhile = identities.resolve(&[8_000]);
         let last = identities.save_some(next.expect("more"), &mut out).expect("the end");
         assert_eq!(None, identities.save_some(last, &mut out));
-        let bounds = identities.bounds.clone();
-        let loaded = Identities::load(&mut Reader(&out.0), 1, bounds, 9_999).expect("whole");
+        let loaded = identities.load(&mut Reader(&out.0), 9_999).expect("whole");
         assert!(ids[..3].contains(&meanwhile));
         assert_eq!((4_997, None), (loaded.count(), loaded.find(&[8_000])));
         assert!(loaded.free.contains(&meanwhile));
@@ -729,8 +723,8 @@ mod tests {
         /// Whatever the bytes, reading ends in identities or an error, never in a panic.
         #[test]
         fn any_bytes_are_safe(bytes: Vec<u8>, width in 0usize..4) {
-            let bounds = Bounds { limit: 9, past: Past::ShareOne };
-            if let Ok(mut loaded) = Identities::load(&mut Reader(&bytes), width, bounds, 50) {
+            let groups = Identities::new(width, Bounds { limit: 9, past: Past::ShareOne });
+            if let Ok(mut loaded) = groups.load(&mut Reader(&bytes), 50) {
                 let _ = loaded.resolve(&vec![7; width]);
             }
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::archive::Archive;
 use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
 use crate::codec::Writer;
@@ -14,7 +15,8 @@ use crate::config::{Config, Limits};
 use crate::dedupe;
 use crate::disk::Disk;
 use crate::error::Result;
-use crate::journal::{Journal, Slot};
+use crate::filing;
+use crate::journal::{Journal, Lsn, Slot};
 use crate::ledger::Ledger;
 use crate::record::{Definitions, Kind, Seal, Watermark};
 use crate::secret::Secret;
@@ -25,6 +27,15 @@ use crate::view::{Plan, View};
 use crate::window::{
     BUCKET_S, Footprint, Held, Kept, Leaf, SealSink, SealedBucket, TIERS, WindowStore, demote,
 };
+
+/// How many requests are known again, and for how long.
+pub(crate) fn dedupe_limits(limits: &Limits) -> dedupe::Limits {
+    dedupe::Limits {
+        entries: limits.dedupe_entries,
+        producers: limits.producers,
+        horizon_s: limits.dedupe_horizon_s,
+    }
+}
 
 /// Keyed by when and where we started: enough against strings chosen beforehand.
 pub(crate) fn seed(clock: &dyn Clock) -> u64 {
@@ -111,6 +122,10 @@ pub(crate) struct State {
     pub retired_at_ns: AtomicI64,
     /// Steady time before which no value could be let go of, nanoseconds.
     pub values_looked_through_ns: AtomicI64,
+    /// Told with the journal, and none without.
+    archive: OnceLock<Archive>,
+    /// Held by who seals, lets go of ids, or notes down what there is: one of them at a time.
+    pub upkeep: Mutex<()>,
     /// What queries may count on.
     kept: RwLock<Kept>,
     sealer: Mutex<Sealer>,
@@ -129,7 +144,7 @@ impl State {
             Values::new(limits.dimension_values, limits.dimension_bytes, seed(&*clock))
         });
         Ok(Self {
-            plan: Plan::new(config, &values)?,
+            plan: Plan::new(config, &values, &*disk)?,
             values,
             future_skew_ns: (config.window.future_skew_s * SECOND_NS as f64) as i64,
             clock,
@@ -137,14 +152,7 @@ impl State {
             disk,
             folder: config.data_dir.clone(),
             journal: OnceLock::new(),
-            sequence: Sequencer::new(
-                &config.window,
-                dedupe::Limits {
-                    entries: limits.dedupe_entries,
-                    producers: limits.producers,
-                    horizon_s: limits.dedupe_horizon_s,
-                },
-            ),
+            sequence: Sequencer::new(&config.window, dedupe_limits(&limits)),
             ledger: Ledger::new(limits.sources),
             dictionaries: Dictionaries::new(limits.producers),
             limits,
@@ -152,20 +160,36 @@ impl State {
             scratch: Scratch::default(),
             retired_at_ns: AtomicI64::new(0),
             values_looked_through_ns: AtomicI64::new(0),
+            archive: OnceLock::new(),
+            upkeep: Mutex::new(()),
             kept: RwLock::default(),
             sealer: Mutex::default(),
             demoted: Default::default(),
         })
     }
 
+    /// Sealed buckets on disk; `None` while durability is off.
+    pub(crate) fn archive(&self) -> Option<&Archive> {
+        self.archive.get()
+    }
+
+    /// Write what was sealed and is not on disk yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Folder`](crate::error::Error::Folder): it waits for the next time.
+    pub(crate) fn flush_archive(&self) -> Result<()> {
+        self.archive().map_or(Ok(()), Archive::flush)
+    }
+
+    /// Write sealed buckets there from now on; once, before anything is recovered.
+    pub(crate) fn begin_archive(&self, archive: Archive) {
+        assert!(self.archive.set(archive).is_ok(), "an archive is begun once");
+    }
+
     /// Where records go; `None` while durability is off.
     pub(crate) fn journal(&self) -> Option<&Journal> {
         self.journal.get().map(|journal| &**journal)
-    }
-
-    /// The same, to be shared with its threads.
-    pub(crate) fn shared_journal(&self) -> Option<Arc<Journal>> {
-        self.journal.get().map(Arc::clone)
     }
 
     /// Write records here from now on; once, when everything in it is recovered.
@@ -181,6 +205,11 @@ impl State {
     /// What is held, and so what can be answered.
     pub(crate) fn kept(&self) -> Kept {
         self.kept.read().clone()
+    }
+
+    /// Count on what a checkpoint says was held.
+    pub(crate) fn keep(&self, kept: Kept) {
+        *self.kept.write() = kept;
     }
 
     /// Hand every sealed bucket to `sink` from now on.
@@ -201,9 +230,9 @@ impl State {
             // Batches may come before it is written down: none adds to what is settled.
             Some(through) => self
                 .note_seal(&kept, through)
-                .and_then(|()| self.seal_through(&kept, through, &mut sealer)),
+                .and_then(|lsn| self.seal_through(&kept, (lsn, through), &mut sealer)),
             None => match kept.sealed().filter(|_| sealer.demoted) {
-                Some(through) => self.note_seal(&kept, through).map(|()| self.retire(&kept)),
+                Some(through) => self.note_seal(&kept, through).map(|_| self.retire(&kept)),
                 None => Ok(()),
             },
         };
@@ -221,17 +250,21 @@ impl State {
         self.sequence.tick(self.clock.now_ns(), self.journal(), Watermark::BYTES, record)
     }
 
-    fn note_seal(&self, kept: &Kept, through: i64) -> Result<()> {
+    /// Write down what is about to be sealed; the record's number.
+    fn note_seal(&self, kept: &Kept, through: i64) -> Result<Lsn> {
         let Some(journal) = self.journal() else {
-            return self.sequence.number(None, 0).map(drop);
+            let _ = self.sequence.number(None, 0)?;
+            return Ok(self.sequence.event_time().lsn);
         };
         let (mut payload, mut saved) = (journal.recycle(), Writer::default());
         kept.save(&mut saved);
         Seal { through, kept: &saved.0 }.write(&mut payload);
-        if let Some(slot) = self.sequence.number(Some(journal), payload.len())? {
+        let slot = self.sequence.number(Some(journal), payload.len())?;
+        let lsn = slot.as_ref().map_or(Lsn::default(), Slot::lsn);
+        if let Some(slot) = slot {
             slot.fill(Kind::Seal as u8, payload);
         }
-        Ok(())
+        Ok(lsn)
     }
 
     /// Let go of what is no longer held.
@@ -240,22 +273,28 @@ impl State {
     }
 
     /// Seal, or let go, as a record says was done.
-    pub(crate) fn replay_seal(&self, kept: &Kept, through: i64) -> Result<()> {
+    pub(crate) fn replay_seal(&self, kept: &Kept, (lsn, through): (Lsn, i64)) -> Result<()> {
         let mut sealer = self.sealer.lock();
         *self.kept.write() = kept.clone();
         if kept.sealed() < Some(through) {
-            return self.seal_through(kept, through, &mut sealer);
+            return self.seal_through(kept, (lsn, through), &mut sealer);
         }
         self.retire(kept);
         Ok(())
     }
 
-    fn seal_through(&self, kept: &Kept, through: i64, sealer: &mut Sealer) -> Result<()> {
+    fn seal_through(
+        &self,
+        kept: &Kept,
+        (lsn, through): (Lsn, i64),
+        sealer: &mut Sealer,
+    ) -> Result<()> {
         let mut written = Vec::new();
         for view in &self.plan.views {
             let used = |series| view.used(view.grouping.identities.read().tuple(series));
             let mut leaves = Vec::new();
-            let wanted = sealer.sink.is_some().then_some(&mut leaves);
+            let leaves_wanted = sealer.sink.is_some() || self.archive().is_some();
+            let wanted = leaves_wanted.then_some(&mut leaves);
             view.windows.seal_into(kept, through, &used, wanted);
             if let Some(companions) = &view.companions {
                 companions.seal(kept.sealed(), through);
@@ -263,22 +302,23 @@ impl State {
             written.push((view, leaves));
         }
         *self.kept.write() = kept.advanced(through);
-        match &mut sealer.sink {
-            Some(sink) => written
-                .into_iter()
-                .try_for_each(|(view, leaves)| self.write(view, leaves, &mut **sink)),
-            None => Ok(()),
+        if let Some(sink) = &mut sealer.sink {
+            written.iter().try_for_each(|(view, leaves)| self.write(view, leaves, &mut **sink))?;
         }
+        if let Some(archive) = self.archive() {
+            archive.take(filing::pass((lsn, kept, through), written, &self.values));
+        }
+        Ok(())
     }
 
     /// Hand over newly sealed buckets in an order that does not depend on who came first.
-    fn write(&self, view: &View, leaves: Vec<Leaf>, sink: &mut dyn SealSink) -> Result<()> {
+    fn write(&self, view: &View, leaves: &[Leaf], sink: &mut dyn SealSink) -> Result<()> {
         let identities = view.grouping.identities.read();
-        let named = |leaf: Leaf| {
+        let named = |leaf: &Leaf| {
             let series = view.stable_id(identities.tuple(leaf.series), &self.values);
-            (leaf.bucket.number(), series, leaf.bucket)
+            (leaf.bucket.number(), series, leaf.bucket.clone())
         };
-        let finest = leaves.into_iter().filter(|leaf| leaf.tier == 0);
+        let finest = leaves.iter().filter(|leaf| leaf.tier == 0);
         let mut leaves: Vec<_> = finest.map(named).collect();
         drop(identities);
         leaves.sort_unstable_by_key(|(number, series, _)| (*number, *series));

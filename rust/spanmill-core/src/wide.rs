@@ -100,6 +100,18 @@ impl Wide {
         }
     }
 
+    /// One column of these texts.
+    #[cfg(test)]
+    pub(crate) fn of_texts(texts: impl Iterator<Item = String>) -> Self {
+        let mut wide = Self::default();
+        for text in texts {
+            let hash = xxhash_rust::xxh3::xxh3_64(text.as_bytes()).max(NO_VALUE + 1);
+            wide.hashes.push(hash);
+            wide.learn(hash, text.as_bytes());
+        }
+        wide
+    }
+
     /// Keep what a hash reads as.
     pub(crate) fn learn(&mut self, hash: u64, text: &[u8]) {
         if self.texts.find(hash, |text| text.hash == hash).is_none() {

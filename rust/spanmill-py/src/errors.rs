@@ -15,9 +15,13 @@ fn class_name(error: &Error) -> &'static str {
         Error::Folder { .. } => "StartError",
         Error::Unknown { .. } => "UnknownName",
         Error::FolderInUse(_) => "FolderInUse",
-        Error::Damaged { .. } | Error::Layout { .. } => "DataDamaged",
+        Error::Damaged { .. }
+        | Error::JournalDamaged { .. }
+        | Error::Record { .. }
+        | Error::Layout { .. } => "DataDamaged",
         Error::Journal { .. } => "JournalFailed",
         Error::Full { .. } => "DiskFull",
+        Error::Preparing { .. } => "Overloaded",
         Error::BatchConflict(_) | Error::Forgotten => "BatchConflict",
         Error::ClockSuspect { .. } => "ClockSuspect",
         Error::Closed => "Closed",

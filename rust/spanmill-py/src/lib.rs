@@ -6,12 +6,14 @@ mod errors;
 mod floats;
 mod stream;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use spanmill_core::clock::SystemClock;
 use spanmill_core::config::Config;
+use spanmill_core::disk::RealDisk;
 use spanmill_core::error::Error;
 use spanmill_core::{Sender, wire};
 
@@ -175,6 +177,20 @@ fn with_checksum<'py>(py: Python<'py>, batch: &[u8]) -> PyResult<Bound<'py, PyBy
     Ok(PyBytes::new(py, &sealed))
 }
 
+/// Say what is in a data folder that no daemon holds, as JSON.
+#[pyfunction]
+fn examine_folder(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyBytes>> {
+    let examined = py.detach(|| spanmill_core::examine_folder(&RealDisk, &path));
+    Ok(PyBytes::new(py, &examined.map_err(|error| to_python(py, &error))?))
+}
+
+/// Give up what an unreadable record takes with it, and say what that was, as JSON.
+#[pyfunction]
+fn repair_folder(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyBytes>> {
+    let repaired = py.detach(|| spanmill_core::repair_folder(&RealDisk, &path));
+    Ok(PyBytes::new(py, &repaired.map_err(|error| to_python(py, &error))?))
+}
+
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Digest>()?;
@@ -184,5 +200,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     module.add_function(wrap_pyfunction!(signals, module)?)?;
     module.add_function(wrap_pyfunction!(explain_traces, module)?)?;
-    module.add_function(wrap_pyfunction!(with_checksum, module)?)
+    module.add_function(wrap_pyfunction!(with_checksum, module)?)?;
+    module.add_function(wrap_pyfunction!(examine_folder, module)?)?;
+    module.add_function(wrap_pyfunction!(repair_folder, module)?)
 }

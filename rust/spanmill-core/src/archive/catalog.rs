@@ -1,11 +1,14 @@
 //! Which files there are, what they cover, and which must go.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::segment::Extent;
 use crate::codec::{Damaged, Read, Reader, Writer};
-use crate::window::{Due, OnDisk, TIERS, USES};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::signal::known;
+use crate::window::{Due, OnDisk, TIERS, Tier, USES};
 
 /// How long and how much is kept on disk.
 #[derive(Debug, Clone)]
@@ -14,6 +17,31 @@ pub(crate) struct Keep {
     pub slots: [i64; TIERS.len()],
     /// Bytes of all files.
     pub bytes_max: u64,
+}
+
+impl Keep {
+    /// # Errors
+    ///
+    /// [`Error::Config`] where `retention` names a tier that there is not, or less than
+    /// memory holds.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let mut slots = TIERS.map(|tier| tier.slots);
+        for (name, seconds) in &config.retention {
+            let Some(tier) = TIERS.iter().position(|tier| tier.name == name) else {
+                let known = known(TIERS.iter().map(|tier| tier.name));
+                return Err(Error::Unknown { what: "tier", name: name.clone(), known });
+            };
+            let Tier { width_s, slots: own, .. } = TIERS[tier];
+            if *seconds < (width_s * own) as f64 {
+                return Err(Error::Config(format!(
+                    "retention of {name}: {seconds} s is less than the {} s that memory holds",
+                    width_s * own
+                )));
+            }
+            slots[tier] = (*seconds / width_s as f64).ceil() as i64;
+        }
+        Ok(Self { slots, bytes_max: config.limits.disk })
+    }
 }
 
 /// One file.
@@ -49,7 +77,7 @@ struct OfTier {
 
 /// What every tier has on disk.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Catalog {
+pub(crate) struct Catalog {
     tiers: [OfTier; TIERS.len()],
     /// Files that no longer count, to be removed once no checkpoint names them.
     expired: Vec<PathBuf>,
@@ -127,9 +155,14 @@ impl Catalog {
         gone
     }
 
-    /// Files that may be removed once no checkpoint names them; told once.
-    pub(super) fn take_expired(&mut self) -> Vec<PathBuf> {
-        std::mem::take(&mut self.expired)
+    /// Files that no longer count.
+    pub(super) fn expired(&self) -> &[PathBuf] {
+        &self.expired
+    }
+
+    /// A file that no longer counted is gone.
+    pub(super) fn removed(&mut self, path: &Path) {
+        self.expired.retain(|gone| gone != path);
     }
 
     /// A file that no one counts.
@@ -177,7 +210,8 @@ impl Catalog {
         }
     }
 
-    pub(super) fn load(reader: &mut Reader<'_>) -> Read<Self> {
+    /// What [`Archive::save`](super::Archive::save) wrote.
+    pub(crate) fn load(reader: &mut Reader<'_>) -> Read<Self> {
         let mut catalog = Self::default();
         for (tier, mine) in catalog.tiers.iter_mut().enumerate() {
             for first in &mut mine.first {

@@ -10,9 +10,12 @@ mod cache;
 mod catalog;
 mod pass;
 mod segment;
+#[cfg(test)]
+mod tests;
 mod wanted;
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,23 +23,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use self::cache::Cache;
-use self::catalog::Catalog;
 use self::segment::{Extent, Index, Scratch, Segment};
-use crate::codec::{Read, Reader, Writer};
+use crate::codec::Writer;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::journal::Lsn;
 use crate::window::{Kept, Sealed, Stretch, TIERS, Use, WindowStore};
 
-pub(crate) use self::catalog::{File, Keep};
+pub(crate) use self::catalog::{Catalog, File, Keep};
 pub(crate) use self::pass::{Filed, Named, Pass, SealedView, Shape};
 pub(crate) use self::wanted::Wanted;
 
 /// Below the data folder; a folder for each tier in it.
 pub(crate) const FOLDER: &str = "sealed";
 
-/// Passes that the disk did not take wait in memory; above so many bytes of them no more
-/// events may be taken.
+/// Passes that the disk did not take wait in memory: it holds no more bytes of them than these.
 const BACKLOG_MAX: usize = 256 << 20;
 
 /// A pass that is not all on disk.
@@ -80,7 +81,7 @@ pub(crate) struct Target<'a> {
     pub used: &'a dyn Fn(u32) -> Use,
 }
 
-fn failed(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
+fn failed(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
     |source| Error::Folder { path: path.to_path_buf(), source }
 }
 
@@ -153,9 +154,17 @@ impl Archive {
         self.waiting.lock().front().map(|waiting| waiting.pass.lsn)
     }
 
-    /// Whether so much waits for the disk that no more events may be taken.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.backlog_bytes.load(Ordering::Relaxed) > BACKLOG_MAX
+    /// Whether more events may be taken.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`]: as much waits for the disk as memory may hold.
+    pub(crate) fn check_room(&self) -> Result<()> {
+        let wanted = self.backlog_bytes.load(Ordering::Relaxed);
+        if wanted <= BACKLOG_MAX {
+            return Ok(());
+        }
+        Err(Error::Full { path: self.folder.join(FOLDER), wanted })
     }
 
     /// Files that a checkpoint has to name.
@@ -163,9 +172,26 @@ impl Archive {
         self.catalog.lock().files().collect()
     }
 
-    /// Files below the data folder that may be removed once no checkpoint names them; told once.
-    pub(crate) fn take_expired(&self) -> Vec<PathBuf> {
-        self.catalog.lock().take_expired()
+    /// Remove files that no longer count and that nothing needs any more.
+    ///
+    /// `needed` is told paths below the data folder: those that a checkpoint names stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Folder`]: the rest is tried again by the next call.
+    pub(crate) fn sweep(&self, needed: impl Fn(&Path) -> bool) -> Result<()> {
+        let mut gone = self.catalog.lock().expired().to_vec();
+        gone.retain(|path| !needed(path));
+        for path in &gone {
+            let full = self.folder.join(path);
+            match self.disk.remove(&full) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed(&full)(error));
+                }
+                _ => self.catalog.lock().removed(path),
+            }
+        }
+        Ok(())
     }
 
     /// What a checkpoint keeps of this.
@@ -173,26 +199,17 @@ impl Archive {
         self.catalog.lock().save(out);
     }
 
-    /// Files in what [`Archive::save`] wrote.
-    pub(crate) fn saved_files(reader: &mut Reader<'_>) -> Read<Vec<File>> {
-        Ok(Catalog::load(reader)?.files().collect())
-    }
-
-    /// Go on with what [`Archive::save`] wrote. Other files that are in the folders, from
+    /// Go on with what was saved, empty where nothing was. Other files that are in the folders, from
     /// after the checkpoint, are written again by the replay, or go.
     ///
     /// # Errors
     ///
     /// [`Error::Folder`] where the folders cannot be listed.
-    pub(crate) fn adopt(&self, reader: &mut Reader<'_>) -> Result<Read<()>> {
-        let adopted = match Catalog::load(reader) {
-            Ok(adopted) => adopted,
-            Err(damage) => return Ok(Err(damage)),
-        };
-        let mut known: Vec<PathBuf> = adopted.files().map(|file| file.path()).collect();
+    pub(crate) fn adopt(&self, saved: Catalog) -> Result<()> {
+        let mut known: Vec<PathBuf> = saved.files().map(|file| file.path()).collect();
         known.sort_unstable();
         let mut catalog = self.catalog.lock();
-        *catalog = adopted;
+        *catalog = saved;
         for tier in &TIERS {
             let below = Path::new(FOLDER).join(tier.name);
             let path = self.folder.join(&below);
@@ -203,7 +220,7 @@ impl Archive {
                 }
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Hold nothing that is not on disk: after a restart memory has no more than that.

@@ -1,9 +1,9 @@
 //! Counters of an objective's groups, and what a checkpoint takes of them while events go on.
 //!
 //! A cut draws a line through the events: a checkpoint writes what stood there, although
-//! more is counted meanwhile. Each stretch of counters bears the stamp of its last change.
-//! One that changes under a new stamp before the checkpoint came by is copied first, so
-//! that a cut itself costs nothing, and nobody waits for a file.
+//! more is counted meanwhile. Each stretch of counters bears the cut that its last change
+//! came after. One that changes after a newer cut, before the checkpoint came by, is copied
+//! first: so a cut itself costs nothing, and nobody waits for a file.
 
 use std::collections::BTreeMap;
 
@@ -23,17 +23,25 @@ pub(super) fn place_of(group: usize) -> usize {
 const CHUNKS_MAX: usize = 256;
 const GROUPS_MAX: usize = 4_096;
 
+/// Stamp of a group without any events.
+const NEVER: Stamp = Stamp::MAX;
+
 /// Newest second with an event, and events since the start.
 type Head = (Option<i64>, u64);
 
 /// Counters of one group.
-#[derive(Default)]
 pub(super) struct Group {
     pub ring: CounterRing,
     /// Events since the start.
     pub events: u64,
-    /// Of the last change; 0 before any.
+    /// Of the last change.
     pub stamp: Stamp,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self { ring: CounterRing::default(), events: 0, stamp: NEVER }
+    }
 }
 
 impl Group {
@@ -50,7 +58,7 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// Write down what was changed under stamps [from, to); how many chunks it was.
+    /// Write down what was changed after cuts [from, to); how many chunks it was.
     pub(super) fn save(
         &self,
         id: (usize, usize),
@@ -67,13 +75,25 @@ impl Past {
 pub(super) struct Passing {
     /// The groups before it have been written.
     next: usize,
+    /// Chunks changed between the cut before and this one.
+    fresh: u64,
     pub overtaken: BTreeMap<usize, Past>,
+}
+
+impl Passing {
+    fn is_on(&self) -> bool {
+        self.next != usize::MAX
+    }
+
+    fn begin(&mut self, fresh: u64) {
+        *self = Self { next: ALL, fresh, overtaken: BTreeMap::new() };
+    }
 }
 
 impl Default for Passing {
     /// None is being written: nothing is kept aside.
     fn default() -> Self {
-        Self { next: usize::MAX, overtaken: BTreeMap::new() }
+        Self { next: usize::MAX, fresh: 0, overtaken: BTreeMap::new() }
     }
 }
 
@@ -81,31 +101,37 @@ impl Default for Passing {
 pub(super) struct Counters {
     /// Of all events, exact however many groups there are; then of each group.
     pub groups: Vec<Group>,
-    /// Stamp before the first cut.
-    pub first: Stamp,
-    pub cut: u64,
+    /// The last cut.
+    pub cut: Stamp,
+    /// Chunks changed since, about.
+    fresh: u64,
     pub passing: Passing,
 }
 
 impl Default for Counters {
     fn default() -> Self {
         let groups = vec![Group::default()];
-        Self { groups, first: 1, cut: 0, passing: Passing::default() }
+        Self { groups, cut: 0, fresh: 0, passing: Passing::default() }
     }
 }
 
 impl Counters {
-    /// Stamp that changes now bear.
-    pub(super) fn stamp(&self) -> Stamp {
-        self.first + self.cut as Stamp
-    }
-
     /// See that nothing counted from now on stood at this cut.
-    pub(super) fn enter(&mut self, cut: u64) {
+    #[inline]
+    pub(super) fn enter(&mut self, cut: Stamp) {
         if self.cut < cut {
             self.cut = cut;
-            self.passing = Passing { next: ALL, overtaken: BTreeMap::new() };
+            self.passing.begin(std::mem::take(&mut self.fresh));
         }
+    }
+
+    /// Begin to write what stood at this cut; how many chunks are new since the one before, about.
+    pub(super) fn begin_pass(&mut self, cut: Stamp) -> u64 {
+        self.enter(cut);
+        if !self.passing.is_on() {
+            self.passing.begin(0);
+        }
+        self.passing.fresh
     }
 
     /// The group at a place, made on first sight.
@@ -117,10 +143,10 @@ impl Counters {
     }
 
     pub(super) fn add(&mut self, place: usize, tally: &Tally) {
-        let stamp = self.stamp();
+        let stamp = self.cut;
         let _ = self.group(place);
         let group = &mut self.groups[place];
-        let is_ahead = self.passing.next <= place && group.stamp != 0;
+        let is_ahead = self.passing.next <= place && group.stamp != NEVER;
         let mut past = is_ahead.then(|| self.passing.overtaken.entry(place).or_default());
         if group.stamp != stamp
             && let Some(past) = &mut past
@@ -130,7 +156,7 @@ impl Counters {
         group.stamp = stamp;
         group.events += tally.counts.total();
         let chunks = past.map(|past| &mut past.chunks);
-        group.ring.add(tally.second, tally.counts, stamp, chunks);
+        self.fresh += group.ring.add(tally.second, tally.counts, stamp, chunks);
     }
 
     /// Write down some groups more; how many chunks they were, `None` after the last.
@@ -140,7 +166,7 @@ impl Counters {
         from: Stamp,
         out: &mut Writer,
     ) -> Option<usize> {
-        let to = self.stamp();
+        let to = self.cut;
         let first = self.passing.next.min(self.groups.len());
         let mut saved = 0;
         let mut seen = 0;
@@ -148,7 +174,7 @@ impl Counters {
             if saved >= CHUNKS_MAX {
                 break;
             }
-            if group.stamp >= from {
+            if (from..=to).contains(&group.stamp) {
                 let is_past = group.stamp < to;
                 save_head((number, first + seen), is_past.then(|| group.head()), out);
                 saved += group.ring.save((from, to), out);

@@ -45,8 +45,8 @@ impl Objective {
 
     /// Add a batch's tallies under one lock, but for seconds before the horizon.
     ///
-    /// `cut` counts the checkpoints begun before the batch was numbered.
-    pub(crate) fn add(&self, tallies: &[Tally], horizon_s: i64, cut: u64) {
+    /// `cut` is the last one before the batch.
+    pub(crate) fn add(&self, tallies: &[Tally], horizon_s: i64, cut: Stamp) {
         let grouped = !self.config.group_by.is_empty();
         let mut counters = self.counters.lock();
         counters.enter(cut);
@@ -70,12 +70,28 @@ impl Objective {
         groups.iter().filter_map(of).map(|group| group.events).sum()
     }
 
+    /// Write down the counters of all events, or of one group: alike where the counts are.
+    pub(crate) fn describe(&self, group: Option<usize>, out: &mut Writer) {
+        let counters = self.counters.lock();
+        if let Some(group) = counters.groups.get(group.map_or(ALL, place_of)) {
+            out.varint(group.events);
+            group.ring.describe(out);
+        }
+    }
+
     /// Bytes held by the counters.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.counters.lock().heap_bytes()
     }
 
-    /// Write down what was changed before the cut and under the stamps from `from` on.
+    /// Begin to write what stood at this cut; how many stretches of counters are new since the
+    /// one before, about.
+    pub(crate) fn begin_pass(&self, cut: Stamp) -> u64 {
+        self.counters.lock().begin_pass(cut)
+    }
+
+    /// Write down what was changed after the cut `from` and stood at the cut that the pass
+    /// was begun for.
     ///
     /// `spill` is called often, without the lock. Returns how many chunks it was.
     ///
@@ -85,11 +101,11 @@ impl Objective {
     pub(crate) fn save(
         &self,
         number: usize,
-        (cut, from): (u64, Stamp),
+        from: Stamp,
         out: &mut Writer,
         spill: &mut dyn FnMut(&mut Writer) -> Result<()>,
     ) -> Result<usize> {
-        self.counters.lock().enter(cut);
+        let to = self.counters.lock().cut;
         let mut saved = 0;
         loop {
             let progress = self.counters.lock().save_some(number, from, out);
@@ -99,7 +115,6 @@ impl Objective {
                 None => break,
             }
         }
-        let to = self.stamp();
         let passed = std::mem::take(&mut self.counters.lock().passing);
         for (place, past) in passed.overtaken {
             saved += past.save((number, place), (from, to), out);
@@ -113,19 +128,12 @@ impl Objective {
         self.counters.lock().passing = Passing::default();
     }
 
-    /// Stamp that changes now bear.
-    pub(crate) fn stamp(&self) -> Stamp {
-        self.counters.lock().stamp()
+    /// Take up where a checkpoint stood: `cut` is the last one.
+    pub(crate) fn restore(&self, cut: Stamp) {
+        self.counters.lock().cut = cut;
     }
 
-    /// Let changes bear stamps from `first` on, and no cut be known yet.
-    pub(crate) fn set_first_stamp(&self, first: Stamp) {
-        let mut counters = self.counters.lock();
-        counters.first = first;
-        counters.cut = 0;
-    }
-
-    /// Put back what a file has of one group, last changed under `stamp`.
+    /// Put back what a file has of one group, last changed after the cut `stamp`.
     ///
     /// There must be fewer than `groups_max` groups.
     pub(crate) fn load(&self, saved: SavedGroup, stamp: Stamp, groups_max: usize) -> Read<()> {
@@ -221,7 +229,11 @@ fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::codec::Reader;
+    use crate::error::Error;
 
     const NOW: i64 = 1_795_219_200;
 
@@ -231,7 +243,7 @@ mod tests {
         let mut ring = CounterRing::default();
         for second in 0..7_200 {
             let bad = u64::from(second >= 3_600);
-            ring.add(NOW + second, Counts { good: 100, bad: 5 * bad }, 1, None);
+            let _ = ring.add(NOW + second, Counts { good: 100, bad: 5 * bad }, 1, None);
         }
         assert_eq!(None, burning_since(&ring, NOW + 3_600, 0.99));
         let since = burning_since(&ring, NOW + 7_200, 0.99).expect("burns");
@@ -245,5 +257,161 @@ mod tests {
             ["30d", "6h", "90s"],
             [2_592_000, 21_600, 90].map(duration).each_ref().map(|s| &**s)
         );
+    }
+
+    fn objective() -> Objective {
+        let config = ObjectiveConfig {
+            name: "answers".to_owned(),
+            description: String::new(),
+            sli: json!({"kind": "errors"}),
+            conditions: Vec::new(),
+            group_by: vec!["model".to_owned()],
+            objective: 0.99,
+            period_s: 86_400,
+            layer: String::new(),
+            runbook: String::new(),
+        };
+        let sli = crate::sli::build(&config.sli, &|_| 0).expect("known");
+        Objective::new(config, sli)
+    }
+
+    /// Every counter there is, in one order.
+    fn content(objective: &Objective) -> Vec<u8> {
+        let counters = objective.counters.lock();
+        let mut out = Writer::default();
+        for group in &counters.groups {
+            out.option(group.ring.newest_s());
+            out.varint(group.events);
+            let _ = group.ring.save((0, Stamp::MAX), &mut out);
+        }
+        out.0
+    }
+
+    /// What is done to the counters.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Add(Vec<Tally>),
+        /// A checkpoint, during which these come; `usize` files stay as they are.
+        Save(Vec<Vec<Tally>>, usize),
+        /// A checkpoint that fails after so many parts.
+        Fail(usize),
+        /// A restart: the files, then everything after them again.
+        Restart,
+    }
+
+    fn tallies() -> impl Strategy<Value = Vec<Tally>> {
+        let seconds = prop_oneof![0i64..100, 0i64..90_000, 0i64..40_000_000];
+        let one = (0u32..4, seconds, 0u64..3, 0u64..3).prop_map(|(group, second, good, bad)| {
+            Tally { group, second: NOW + second, counts: Counts { good, bad } }
+        });
+        prop::collection::vec(one, 1..6)
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let meanwhile = prop::collection::vec(tallies(), 0..4);
+        let step = prop_oneof![
+            4 => tallies().prop_map(Step::Add),
+            3 => (meanwhile, 0usize..4).prop_map(|(during, stay)| Step::Save(during, stay)),
+            1 => (0usize..3).prop_map(Step::Fail),
+            1 => Just(Step::Restart),
+        ];
+        prop::collection::vec(step, 1..40)
+    }
+
+    /// One objective as a daemon has it: counters, files, and what came after the last file.
+    struct Daemon {
+        objective: Objective,
+        cut: Stamp,
+        /// Cuts [from, to), and what was written.
+        files: Vec<(Stamp, Stamp, Vec<u8>)>,
+        journal: Vec<Vec<Tally>>,
+    }
+
+    impl Daemon {
+        fn add(&mut self, tallies: &[Tally]) {
+            self.objective.add(tallies, i64::MIN, self.cut);
+            self.journal.push(tallies.to_vec());
+        }
+
+        fn save(&mut self, during: &[Vec<Tally>], stay: usize, fails_after: usize) {
+            self.cut += 7;
+            let mut during = during.iter();
+            let (objective, cut) = (&self.objective, self.cut);
+            let mut later = Vec::new();
+            // What comes first after a cut may come before the checkpointer does.
+            if let Some(tallies) = during.next() {
+                objective.add(tallies, i64::MIN, cut);
+                later.push(tallies.clone());
+            }
+            let _ = objective.begin_pass(cut);
+            let kept = stay.min(self.files.len());
+            let from = self.files[..kept].last().map_or(0, |(_, to, _)| *to);
+            let (mut out, mut parts) = (Writer::default(), 0);
+            let saved = objective.save(0, from, &mut out, &mut |_| {
+                if let Some(tallies) = during.next() {
+                    objective.add(tallies, i64::MIN, cut);
+                    later.push(tallies.clone());
+                }
+                parts += 1;
+                if parts > fails_after { Err(Error::Closed) } else { Ok(()) }
+            });
+            if saved.is_err() {
+                objective.abandon();
+                self.journal.extend(later);
+                return;
+            }
+            self.files.truncate(kept);
+            self.files.push((from, cut, out.0));
+            self.journal = later;
+            during.for_each(|tallies| self.add(tallies));
+        }
+
+        fn restart(&mut self) {
+            let objective = objective();
+            for (from, _, bytes) in &self.files {
+                let mut reader = Reader(bytes);
+                while reader.end().is_err() {
+                    let saved = SavedGroup::read(&mut reader).expect("whole");
+                    objective.load(saved, *from, 4).expect("fits");
+                }
+            }
+            self.cut = self.files.last().map_or(0, |(_, to, _)| *to);
+            objective.restore(self.cut);
+            self.journal.iter().for_each(|tallies| objective.add(tallies, i64::MIN, self.cut));
+            self.objective = objective;
+        }
+    }
+
+    proptest! {
+        /// However adding, checkpoints and restarts follow each other, everything is counted once.
+        #[test]
+        fn checkpoints_count_once(steps in steps()) {
+            let plain = objective();
+            let mut daemon =
+                Daemon { objective: objective(), cut: 0, files: Vec::new(), journal: Vec::new() };
+            for step in steps.into_iter().chain([Step::Restart]) {
+                match step {
+                    Step::Add(tallies) => {
+                        plain.add(&tallies, i64::MIN, 0);
+                        daemon.add(&tallies);
+                    }
+                    Step::Save(during, stay) => {
+                        during.iter().for_each(|tallies| plain.add(tallies, i64::MIN, 0));
+                        daemon.save(&during, stay, usize::MAX);
+                    }
+                    Step::Fail(parts) => daemon.save(&[], usize::MAX, parts),
+                    Step::Restart => daemon.restart(),
+                }
+                prop_assert_eq!(content(&plain), content(&daemon.objective));
+            }
+        }
+
+        /// Whatever the bytes, reading ends in counters or an error, never in a panic.
+        #[test]
+        fn any_bytes_are_safe(bytes: Vec<u8>) {
+            if let Ok(saved) = SavedGroup::read(&mut Reader(&bytes)) {
+                let _ = objective().load(saved, 0, 4);
+            }
+        }
     }
 }

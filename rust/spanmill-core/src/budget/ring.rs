@@ -27,8 +27,8 @@ pub(crate) const HORIZON_S: i64 = 90 * DAY;
 /// Buckets allocated together: an objective group that is seldom hit stays small.
 const CHUNK: i64 = 60;
 
-/// Which checkpoint something is new to: one more after each.
-pub(crate) type Stamp = u32;
+/// The last cut before a change: a record's number, 0 before any cut.
+pub(crate) type Stamp = u64;
 
 #[derive(Clone)]
 struct Chunk {
@@ -97,7 +97,7 @@ impl SavedChunk {
     }
 }
 
-/// Write down what was overtaken of chunks changed under stamps [from, to), and end the list.
+/// Write down what was overtaken of chunks changed after cuts [from, to), and end the list.
 pub(super) fn save_overtaken(
     overtaken: &[Overtaken],
     (from, to): (Stamp, Stamp),
@@ -117,7 +117,7 @@ pub(super) fn save_overtaken(
 #[derive(Clone, Default)]
 struct Ring {
     chunks: Vec<Option<Box<Chunk>>>,
-    /// When each was last changed: beside them, so that a checkpoint finds the new ones
+    /// Of the last change of each: beside them, so that a checkpoint finds the new ones
     /// without touching the others.
     stamps: Vec<Stamp>,
 }
@@ -143,25 +143,27 @@ impl Ring {
         place
     }
 
-    /// `keep` gets a chunk, and when it was last changed, before its first change under this stamp.
+    /// `keep` gets a chunk, and when it was last changed, before its first change after this
+    /// cut. Whether it is its first.
     fn add(
         &mut self,
         tier: &Tier,
         second: i64,
         counts: Counts,
         (stamp, keep): (Stamp, &mut impl FnMut(Stamp, &Chunk)),
-    ) {
+    ) -> bool {
         let (number, bucket) = Self::slot(tier, second);
         let place = self.place(tier, number);
         // A newer chunk in this place means the event's time was let go.
         if self.chunks[place].as_ref().is_some_and(|chunk| chunk.number > number) {
-            return;
+            return false;
         }
         let changed = std::mem::replace(&mut self.stamps[place], stamp);
-        if changed != stamp
-            && let Some(chunk) = &self.chunks[place]
-        {
-            keep(changed, chunk);
+        let mut is_fresh = changed != stamp;
+        match &self.chunks[place] {
+            Some(chunk) if is_fresh => keep(changed, chunk),
+            Some(_) => {}
+            None => is_fresh = true,
         }
         match &mut self.chunks[place] {
             Some(chunk) if chunk.number == number => chunk.counts[bucket].add(counts),
@@ -171,6 +173,7 @@ impl Ring {
                 *old = Some(Box::new(fresh));
             }
         }
+        is_fresh
     }
 
     fn at(&self, tier: &Tier, second: i64) -> Counts {
@@ -197,16 +200,17 @@ pub(crate) struct CounterRing {
 impl CounterRing {
     /// Count events of one second.
     ///
-    /// `stamp` says which checkpoint they are new to. What an earlier one may have yet to
-    /// write goes to `overtaken`, where there is one, before it changes.
+    /// `stamp` is the last cut before them. What stood at that cut goes to `overtaken`,
+    /// where there is one, before it changes. Returns how many chunks are new since the cut.
     pub(crate) fn add(
         &mut self,
         second: i64,
         counts: Counts,
         stamp: Stamp,
         mut overtaken: Option<&mut Vec<Overtaken>>,
-    ) {
+    ) -> u64 {
         self.newest_s = self.newest_s.max(Some(second));
+        let mut fresh = 0;
         for (index, (ring, tier)) in self.rings.iter_mut().zip(&TIERS).enumerate() {
             let mut keep = |stamp: Stamp, chunk: &Chunk| {
                 if let Some(overtaken) = overtaken.as_deref_mut() {
@@ -214,8 +218,9 @@ impl CounterRing {
                     overtaken.push(Overtaken { tier: index as u8, stamp, chunk });
                 }
             };
-            ring.add(tier, second, counts, (stamp, &mut keep));
+            fresh += u64::from(ring.add(tier, second, counts, (stamp, &mut keep)));
         }
+        fresh
     }
 
     /// Newest second with an event.
@@ -223,7 +228,7 @@ impl CounterRing {
         self.newest_s
     }
 
-    /// Write down the chunks changed under stamps [from, to), and end the list; how many they were.
+    /// Write down the chunks changed after cuts [from, to), and end the list; how many they were.
     pub(super) fn save(&self, (from, to): (Stamp, Stamp), out: &mut Writer) -> usize {
         let mut saved = 0;
         for (tier, ring) in self.rings.iter().enumerate() {
@@ -241,7 +246,7 @@ impl CounterRing {
         saved
     }
 
-    /// Put back a chunk that was last changed under `stamp`.
+    /// Put back a chunk that was last changed after the cut `stamp`.
     pub(super) fn load(&mut self, SavedChunk(tier, chunk): SavedChunk, stamp: Stamp) {
         let ring = &mut self.rings[tier];
         let place = ring.place(&TIERS[tier], chunk.number);
@@ -281,6 +286,26 @@ impl CounterRing {
         (index, &TIERS[index])
     }
 
+    /// Write down every bucket with events whose time is held: the same bytes for the same counts.
+    pub(super) fn describe(&self, out: &mut Writer) {
+        out.option(self.newest_s);
+        let newest_s = self.newest_s.unwrap_or(0);
+        for (tier, ring) in TIERS.iter().zip(&self.rings) {
+            let mut chunks: Vec<&Chunk> =
+                ring.chunks.iter().flatten().map(|chunk| &**chunk).collect();
+            chunks.sort_unstable_by_key(|chunk| chunk.number);
+            for chunk in chunks {
+                for (at, counts) in (chunk.number * CHUNK..).zip(&chunk.counts) {
+                    if counts.total() > 0 && at * tier.width_s > newest_s - tier.span_s {
+                        out.zigzag(at);
+                        out.varint(counts.good);
+                        out.varint(counts.bad);
+                    }
+                }
+            }
+        }
+    }
+
     /// Bytes held outside the struct itself.
     pub(crate) fn heap_bytes(&self) -> usize {
         let chunk = |c: &Option<Box<Chunk>>| {
@@ -299,7 +324,7 @@ mod tests {
 
     impl CounterRing {
         fn count(&mut self, second: i64, counts: Counts) {
-            self.add(second, counts, 1, None);
+            let _ = self.add(second, counts, 1, None);
         }
     }
 

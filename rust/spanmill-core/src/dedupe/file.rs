@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::age::Age;
 use super::generation::{Content, Generation, Named};
 use super::producers::{Producer, Producers};
-use super::{Dedupe, Frozen, Key, Limits, Losses};
+use super::{Dedupe, Frozen, Key, Limits, Losses, minute};
 use crate::codec::{Damaged, Read, Reader, Writer};
 use crate::disk::Disk;
 use crate::error::Result;
@@ -74,7 +75,8 @@ impl Frozen {
         writer.u8(HEAD);
         writer.varint(self.next);
         writer.varint(self.generations.len() as u64);
-        writer.i64(self.minute);
+        writer.i64(self.age.elapsed_ns);
+        writer.i64(self.age.wall_ns);
         writer.varint(self.losses.entries);
         writer.option(self.losses.newest_ns);
     }
@@ -147,10 +149,10 @@ fn write_generation(
 /// What files said, put together.
 #[derive(Default)]
 struct Loaded {
-    /// Of the newest file: number of the generation that begins, how many are held, its minute.
+    /// Of the newest file: number of the generation that begins, how many are held.
     next: u64,
     held: u64,
-    minute: i64,
+    age: Age,
     losses: Losses,
     producers: Vec<Producer>,
     generations: BTreeMap<u64, Generation>,
@@ -166,7 +168,7 @@ impl Loaded {
                 HEAD => {
                     self.next = reader.varint()?;
                     self.held = reader.varint()?;
-                    self.minute = reader.i64()?;
+                    self.age = Age { elapsed_ns: reader.i64()?, wall_ns: reader.i64()? };
                     let entries = reader.varint()?;
                     self.losses = Losses { entries, newest_ns: reader.option()? };
                     self.producers.clear();
@@ -243,7 +245,8 @@ impl Dedupe {
         let mut dedupe = Self::new(limits);
         dedupe.producers = Producers::restore(limits.producers, loaded.producers);
         dedupe.losses = loaded.losses;
-        dedupe.open = Generation::new(loaded.next, loaded.minute);
+        dedupe.age = loaded.age;
+        dedupe.open = Generation::new(loaded.next, minute(loaded.age));
         for (_, mut generation) in loaded.generations {
             generation.close();
             dedupe.closed_entries += generation.entries();

@@ -61,9 +61,9 @@ impl Named {
 pub(super) struct Generation {
     /// Counts up without holes.
     pub number: u64,
-    /// Minute of arrival, since 1970.
+    /// Minute of arrival, by [`super::Age`].
     pub minute: i64,
-    /// Its last arrival, Unix nanoseconds.
+    /// Its last arrival, by [`super::Age`].
     pub newest_ns: i64,
     pub contents: Vec<Content>,
     pub named: Vec<Named>,
@@ -77,6 +77,16 @@ pub(super) struct Generation {
 impl Generation {
     pub(super) fn new(number: u64, minute: i64) -> Self {
         Self { number, minute, ..Self::default() }
+    }
+
+    /// What comes after it, with room for as much: growing copies, while everybody waits.
+    pub(super) fn successor(&self) -> Self {
+        let room = |entries: usize| entries + entries / 8;
+        Self {
+            contents: Vec::with_capacity(room(self.contents.len())),
+            named: Vec::with_capacity(room(self.named.len())),
+            ..Self::new(self.number + 1, self.minute)
+        }
     }
 
     pub(super) fn answer(&mut self, key: Key, response: &[u8]) {

@@ -37,7 +37,7 @@ impl Slot {
     fn new(hash: u128, place: Place) -> Self {
         debug_assert!(place.offset < OFFSETS, "a generation of {} entries", place.offset);
         let mut bits = fingerprint(hash);
-        bits = bits << GENERATION_BITS | place.generation % GENERATIONS;
+        bits = (bits << GENERATION_BITS) | (place.generation % GENERATIONS);
         bits = bits << 1 | u64::from(place.named);
         Self(bits << OFFSET_BITS | place.offset as u64)
     }
@@ -77,8 +77,15 @@ impl Index {
         Self { shards: (0..shards).map(|_| HashTable::new()).collect() }
     }
 
+    /// Make room for so many more at once.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        // Shards fill unevenly, by some hundredths.
+        let each = entries / self.shards.len();
+        self.shards.iter_mut().for_each(|shard| shard.reserve(each + each / 16, by_fingerprint));
+    }
+
     fn shard(&self, hash: u128) -> usize {
-        (u128::from(hash as u64) * self.shards.len() as u128 >> 64) as usize
+        ((u128::from(hash as u64) * self.shards.len() as u128) >> 64) as usize
     }
 
     /// The place that `is_it` says yes to, among those whose hashes look alike.

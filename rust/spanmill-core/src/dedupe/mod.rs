@@ -1,9 +1,10 @@
 //! Batches seen before: a sender that got no answer sends again, and is counted once.
 //!
 //! Requests are kept by minute of arrival, in generations that are shared once closed, and
-//! forgotten a generation at a time. Producers that number their batches are kept for
+//! forgotten a generation at a time; [`Age`] says which minute it is. Producers that number their batches are kept for
 //! themselves: a window of numbers says exactly what was counted, however long ago.
 
+mod age;
 mod file;
 mod generation;
 mod index;
@@ -13,14 +14,16 @@ mod producers;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde_json::{Value as Json, json};
+
 pub(crate) use self::file::FOLDER;
 pub(crate) use self::key::{Key, Name};
 
+use self::age::Age;
 use self::generation::{Content, Generation, Named};
 use self::index::{GENERATIONS, Index, OFFSETS, Place};
 use self::producers::{Numbered, Producer, Producers};
 use crate::clock::SECOND_NS;
-use crate::config;
 use crate::journal::Lsn;
 
 const MINUTE_NS: i64 = 60 * SECOND_NS;
@@ -35,18 +38,8 @@ pub(crate) struct Limits {
     pub entries: usize,
     /// Senders that number their batches.
     pub producers: usize,
-    /// How long a request is remembered, seconds; up to a minute longer.
+    /// How long a request is remembered, seconds of traffic; up to a minute longer.
     pub horizon_s: f64,
-}
-
-impl From<&config::Limits> for Limits {
-    fn from(limits: &config::Limits) -> Self {
-        Self {
-            entries: limits.dedupe_entries,
-            producers: limits.producers,
-            horizon_s: limits.dedupe_horizon_s,
-        }
-    }
 }
 
 /// What a request is.
@@ -77,8 +70,16 @@ pub(crate) struct Stats {
     pub evicted_early: u64,
     /// Producers forgotten because there were too many.
     pub producers_evicted: u64,
-    pub conflicts: u64,
-    pub too_old: u64,
+}
+
+impl Stats {
+    pub(crate) fn to_json(self) -> Json {
+        json!({
+            "entries": self.entries, "bytes": self.bytes, "producers": self.producers,
+            "generations": self.generations, "horizon_s": self.horizon_s,
+            "evicted_early": self.evicted_early, "producers_evicted": self.producers_evicted,
+        })
+    }
 }
 
 /// Everything remembered, as it was at one moment.
@@ -87,22 +88,23 @@ pub(crate) struct Frozen {
     generations: Vec<Arc<Generation>>,
     producers: Vec<Arc<Vec<Producer>>>,
     losses: Losses,
-    /// Number and minute of the generation that begins.
+    age: Age,
+    /// Number of the generation that begins.
     next: u64,
-    minute: i64,
 }
 
 /// What was forgotten before its time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Losses {
     entries: u64,
-    /// The last arrival among them, Unix nanoseconds.
+    /// The last arrival among them, by [`Age`].
     newest_ns: Option<i64>,
 }
 
 /// Batches seen before. Lives inside the sequencing lock.
 pub(crate) struct Dedupe {
     limits: Limits,
+    age: Age,
     horizon_minutes: i64,
     index: Index,
     /// Oldest first, numbered without holes up to the open one.
@@ -112,12 +114,10 @@ pub(crate) struct Dedupe {
     closed_entries: usize,
     producers: Producers,
     losses: Losses,
-    conflicts: u64,
-    too_old: u64,
 }
 
-fn minute(now_ns: i64) -> i64 {
-    now_ns.div_euclid(MINUTE_NS)
+fn minute(age: Age) -> i64 {
+    age.elapsed_ns / MINUTE_NS
 }
 
 /// The generation of a place, of those that are held.
@@ -134,6 +134,7 @@ fn generation_of<'a>(
 impl Dedupe {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
+            age: Age::default(),
             horizon_minutes: (limits.horizon_s / 60.0).ceil() as i64,
             index: Index::new(limits.entries),
             closed: VecDeque::new(),
@@ -141,15 +142,13 @@ impl Dedupe {
             closed_entries: 0,
             producers: Producers::new(limits.producers),
             losses: Losses::default(),
-            conflicts: 0,
-            too_old: 0,
             limits,
         }
     }
 
     /// What is known of a request that arrives now.
-    pub(crate) fn look(&mut self, key: &Key, now_ns: i64) -> Seen {
-        let seen = match *key {
+    pub(crate) fn look(&self, key: &Key, now_ns: i64) -> Seen {
+        match *key {
             Key::None => Seen::Fresh,
             Key::Content(content) => match self.find_content(content, now_ns) {
                 Some((generation, entry)) => duplicate(generation, key, entry.lsn),
@@ -167,10 +166,7 @@ impl Dedupe {
                     Numbered::Seen(lsn) => Seen::Duplicate { lsn, response: self.answer(key) },
                 }
             }
-        };
-        self.conflicts += u64::from(seen == Seen::Conflict);
-        self.too_old += u64::from(seen == Seen::TooOld);
-        seen
+        }
     }
 
     /// The answer that a numbered batch got; a plain success where it is no longer known.
@@ -183,7 +179,7 @@ impl Dedupe {
     /// The generation of a place, unless its time is over.
     fn remembered(&self, place: Place, now_ns: i64) -> Option<&Generation> {
         generation_of(&self.closed, &self.open, place)
-            .filter(|it| minute(now_ns) - it.minute <= self.horizon_minutes)
+            .filter(|it| minute(self.age.at(now_ns)) - it.minute <= self.horizon_minutes)
     }
 
     fn find_content(&self, content: u128, now_ns: i64) -> Option<(&Generation, &Content)> {
@@ -209,7 +205,8 @@ impl Dedupe {
     ///
     /// [`Dedupe::look`] said [`Seen::Fresh`] with the same time.
     pub(crate) fn insert(&mut self, key: &Key, lsn: Lsn, now_ns: i64, response: &[u8]) {
-        self.turn_to(minute(now_ns));
+        self.age = self.age.at(now_ns);
+        self.turn_to(minute(self.age));
         let number = self.open.number;
         match *key {
             Key::None => return,
@@ -229,7 +226,7 @@ impl Dedupe {
                 self.producers.insert(producer, epoch, seq, lsn);
             }
         }
-        self.open.newest_ns = self.open.newest_ns.max(now_ns);
+        self.open.newest_ns = self.age.elapsed_ns;
         self.open.answer(*key, response);
         self.keep_to_limits();
     }
@@ -242,6 +239,7 @@ impl Dedupe {
 
     /// Lead to every entry that is held.
     fn index_all(&mut self) {
+        self.index.reserve(self.closed_entries);
         for generation in &self.closed {
             let place = |named, offset| Place { generation: generation.number, named, offset };
             for (offset, entry) in generation.contents.iter().enumerate() {
@@ -275,7 +273,7 @@ impl Dedupe {
         if self.open.is_empty() {
             return;
         }
-        let next = Generation::new(self.open.number + 1, self.open.minute);
+        let next = self.open.successor();
         let mut closed = std::mem::replace(&mut self.open, next);
         closed.close();
         self.closed_entries += closed.entries();
@@ -303,14 +301,15 @@ impl Dedupe {
             generations: self.closed.iter().cloned().collect(),
             producers: self.producers.freeze(),
             losses: self.losses,
+            age: self.age,
             next: self.open.number,
-            minute: self.open.minute,
         }
     }
 
     pub(crate) fn stats(&self, now_ns: i64) -> Stats {
         let held = || self.closed.iter().map(Arc::as_ref).chain([&self.open]);
-        let since_loss_s = self.losses.newest_ns.map(|lost| (now_ns - lost) as f64 / 1e9);
+        let elapsed_ns = self.age.at(now_ns).elapsed_ns;
+        let since_loss_s = self.losses.newest_ns.map(|lost| (elapsed_ns - lost) as f64 / 1e9);
         Stats {
             entries: held().map(|it| it.contents.len() + it.named.len()).sum(),
             bytes: self.index.bytes() + held().map(Generation::bytes).sum::<usize>(),
@@ -319,8 +318,6 @@ impl Dedupe {
             horizon_s: since_loss_s.unwrap_or(f64::INFINITY).clamp(0.0, self.limits.horizon_s),
             evicted_early: self.losses.entries,
             producers_evicted: self.producers.evicted,
-            conflicts: self.conflicts,
-            too_old: self.too_old,
         }
     }
 }
@@ -332,6 +329,7 @@ fn duplicate(generation: &Generation, key: &Key, lsn: Lsn) -> Seen {
 
 #[cfg(test)]
 mod tests {
+    use super::age::PAUSE_MAX_NS;
     use super::*;
     use crate::disk::RealDisk;
     use proptest::prelude::*;
@@ -359,6 +357,15 @@ mod tests {
 
     fn known(lsn: u64, response: &[u8]) -> Seen {
         Seen::Duplicate { lsn: Lsn(lsn), response: response.to_vec() }
+    }
+
+    /// So much later, with a request every ten seconds that leaves no trace.
+    fn wait(dedupe: &mut Dedupe, now_ns: i64, seconds: i64) -> i64 {
+        let later = now_ns + seconds * SECOND_NS;
+        for at in (now_ns..later).step_by(PAUSE_MAX_NS as usize).chain([later]) {
+            dedupe.insert(&Key::None, Lsn(0), at, b"");
+        }
+        later
     }
 
     struct TemporaryFolder(PathBuf);
@@ -411,18 +418,17 @@ mod tests {
         assert_eq!(Seen::Conflict, dedupe.look(&named(1, 2), NOW));
         assert_eq!(Seen::Fresh, dedupe.look(&named(2, 1), NOW));
         assert_eq!(known(1, b""), dedupe.look(&named(1, 1), NOW));
-        assert_eq!(1, dedupe.stats(NOW).conflicts);
     }
 
     /// A request is remembered for the horizon, forgotten a minute later, and may come again then.
     #[test]
     fn the_horizon_is_kept() {
         let mut dedupe = Dedupe::new(LIMITS);
-        let end = NOW + 900 * SECOND_NS;
         dedupe.insert(&named(1, 1), Lsn(1), NOW, b"first");
+        let end = wait(&mut dedupe, NOW, 900);
         dedupe.insert(&content(2), Lsn(2), end, b"");
         assert_eq!(known(1, b"first"), dedupe.look(&named(1, 1), end));
-        let later = end + MINUTE_NS;
+        let later = wait(&mut dedupe, end, 60);
         assert_eq!(Seen::Fresh, dedupe.look(&named(1, 2), later));
         dedupe.insert(&named(1, 2), Lsn(3), later, b"");
         assert_eq!(known(3, b""), dedupe.look(&named(1, 2), later));
@@ -433,15 +439,16 @@ mod tests {
         });
     }
 
-    /// A wall clock that is set back forgets nothing, and makes no generation older than another.
+    /// A wall clock that is set back or forward, or a machine that slept, forgets nothing.
     #[test]
-    fn time_never_goes_back() {
+    fn a_clock_that_is_set_forgets_nothing() {
         let mut dedupe = Dedupe::new(LIMITS);
-        dedupe.insert(&content(1), Lsn(1), NOW, b"");
-        dedupe.insert(&content(2), Lsn(2), NOW - 3_600 * SECOND_NS, b"");
-        for key in [content(1), content(2)] {
-            assert!(matches!(dedupe.look(&key, NOW - 3_600 * SECOND_NS), Seen::Duplicate { .. }));
-            assert!(matches!(dedupe.look(&key, NOW), Seen::Duplicate { .. }));
+        for (number, at_s) in [(1, 0), (2, -3_600), (3, 86_400), (4, 0)] {
+            dedupe.insert(&content(number), Lsn(number), NOW + at_s * SECOND_NS, b"");
+        }
+        for (number, at_s) in [(1, 0), (2, -3_600), (3, 86_400), (4, 0), (1, 86_400)] {
+            let seen = dedupe.look(&content(number), NOW + at_s * SECOND_NS);
+            assert_eq!(known(number, b""), seen);
         }
     }
 
@@ -498,8 +505,9 @@ mod tests {
         let mut dedupe = Dedupe::new(LIMITS);
         let mut files = Vec::new();
         let mut sizes = Vec::new();
+        let mut now_ns = NOW;
         for cut in 0..30_u64 {
-            let now_ns = NOW + cut as i64 * MINUTE_NS;
+            now_ns = wait(&mut dedupe, now_ns, 60);
             for (place, key) in [content(cut), named(cut, cut), numbered(cut)].iter().enumerate() {
                 dedupe.insert(key, Lsn(cut * 3 + place as u64 + 1), now_ns, b"answer");
             }
@@ -510,8 +518,7 @@ mod tests {
         }
         assert_eq!(16, files.len());
         assert!(sizes[29] < sizes[5] + 16, "{sizes:?}");
-        let mut loaded = load(LIMITS, &folder, &files);
-        let now_ns = NOW + 29 * MINUTE_NS;
+        let loaded = load(LIMITS, &folder, &files);
         for cut in 0..30 {
             for key in [content(cut), named(cut, cut), numbered(cut), named(cut, cut + 1)] {
                 assert_eq!(dedupe.look(&key, now_ns), loaded.look(&key, now_ns), "{cut}: {key:?}");
@@ -528,7 +535,7 @@ mod tests {
         dedupe.insert(&content(1), Lsn(1), NOW, b"");
         for _ in 0..2 {
             let files = dedupe.freeze().save(&RealDisk, &folder.0, Lsn(1)).expect("writable");
-            let mut loaded = load(LIMITS, &folder, &files);
+            let loaded = load(LIMITS, &folder, &files);
             assert_eq!(known(1, b""), loaded.look(&content(1), NOW));
         }
     }
@@ -557,7 +564,7 @@ mod tests {
             dedupe.insert(&content(number), Lsn(number + 1), NOW, b"");
         }
         let files = dedupe.freeze().save(&RealDisk, &folder.0, Lsn(1_000)).expect("writable");
-        let mut loaded = load(Limits { entries: 500, ..LIMITS }, &folder, &files);
+        let loaded = load(Limits { entries: 500, ..LIMITS }, &folder, &files);
         let stats = loaded.stats(NOW);
         assert!(stats.entries <= 500 && stats.evicted_early >= 500, "{stats:?}");
         assert!(matches!(loaded.look(&content(999), NOW), Seen::Duplicate { .. }));
@@ -595,7 +602,7 @@ mod tests {
             let (mut now_ns, mut lsn) = (NOW, 0);
             for step in steps {
                 match step {
-                    Step::Wait(seconds) => now_ns += seconds * SECOND_NS,
+                    Step::Wait(seconds) => now_ns = wait(&mut dedupe, now_ns, seconds),
                     Step::Freeze => drop(dedupe.freeze()),
                     Step::Restart => {
                         let frozen = dedupe.freeze();

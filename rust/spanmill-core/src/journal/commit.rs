@@ -234,7 +234,9 @@ impl Journal {
         let timed = !self.syncs_each();
         let mut queue = self.queue.lock();
         while !queue.is_ready() {
-            if self.stopping.load(Ordering::Acquire) || self.failed.get().is_some() {
+            // What has a number is still filled, and somebody waits for it.
+            let ends = self.stopping.load(Ordering::Acquire) && queue.is_empty();
+            if ends || self.failed.get().is_some() {
                 return false;
             }
             if timed {
@@ -272,7 +274,8 @@ impl Journal {
         }
     }
 
-    /// End [`Journal::run`] and [`Journal::tend`] once what is filled is durable.
+    /// Give out no more numbers; end [`Journal::run`] and [`Journal::tend`] once what has one
+    /// is durable.
     pub(crate) fn stop(&self) {
         let queue = self.queue.lock();
         self.stopping.store(true, Ordering::Release);

@@ -16,7 +16,7 @@ mod read;
 mod segment;
 mod stats;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod waiting;
 
 use std::fmt;
@@ -40,10 +40,13 @@ use self::stats::Counters;
 use self::waiting::Waiting;
 
 pub(crate) use self::examine::{Examined, Repaired, examine, repair};
-pub(crate) use self::read::{Replayed, Torn, replay};
-pub(crate) use self::stats::JournalStats;
+pub(crate) use self::read::{Damage, replay};
 
-/// Of the frames and of what is in them; raised whenever either changes.
+/// Its folder, in the data folder.
+pub(crate) const FOLDER: &str = "journal";
+
+/// Of the frames and of what is in them, records and their packed columns included; raised
+/// whenever an older version would read what is written as something else.
 pub(crate) const LAYOUT: u32 = 1;
 
 /// Most that records of our own may use where batches are refused for want of room.
@@ -79,6 +82,10 @@ pub struct Weakened {
     pub skip_sync: bool,
     /// Believe every frame that could be one.
     pub skip_crc: bool,
+    /// Leave what was seen before out of checkpoints.
+    pub forget_dedupe: bool,
+    /// Let go of what older checkpoints need before a new one is durable.
+    pub unlink_first: bool,
 }
 
 /// How the journal is kept.
@@ -196,6 +203,7 @@ impl Journal {
         next: Lsn,
     ) -> Result<Self> {
         disk.create_dir(folder).map_err(segment::failed(folder))?;
+        read::settle(&*disk, folder)?;
         let (mut spares, found) = Spares::find(disk.clone(), folder)?;
         let mut queue = Queue::new(next, OWN_BYTES.min(options.first_segment_bytes / 8));
         let mut full = false;
@@ -232,7 +240,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] leaves no trace. [`Error::Journal`] once it failed.
+    /// [`Error::Full`] leaves no trace. [`Error::Journal`] once it failed, [`Error::Closed`]
+    /// once it stops.
     pub(crate) fn reserve(&self, bytes_max: usize) -> Result<Slot<'_>> {
         self.reserve_for(bytes_max, false)
     }
@@ -247,6 +256,10 @@ impl Journal {
         self.check()?;
         let (lsn, low) = {
             let mut queue = self.queue.lock();
+            // Under the lock: the writing thread ends once it sees the queue empty.
+            if self.stopping.load(Ordering::Acquire) {
+                return Err(Error::Closed);
+            }
             let lsn = queue.reserve(bytes_max, own);
             (lsn, lsn.is_none() || queue.room() < self.options.reserve_bytes)
         };
@@ -255,7 +268,11 @@ impl Journal {
         }
         match lsn {
             Some(lsn) => Ok(Slot { journal: self, lsn, filled: false }),
-            None => Err(Error::Full { path: self.folder.clone(), wanted: bytes_max }),
+            None if self.full.load(Ordering::Relaxed) => {
+                Err(Error::Full { path: self.folder.clone(), wanted: bytes_max })
+            }
+            // Segments are used up faster than zeroes can be written.
+            None => Err(Error::Preparing { wanted: bytes_max }),
         }
     }
 
@@ -278,7 +295,12 @@ impl Journal {
         self.waiting.durable()
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether anything can be written at all, now or later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] once it failed.
+    pub(crate) fn check(&self) -> Result<()> {
         self.failed.get().map_or(Ok(()), |failure| Err(failure.error()))
     }
 

@@ -109,6 +109,11 @@ impl Queue {
         at == 0
     }
 
+    /// Whether every record that has a number was taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Whether the front can be written.
     pub(super) fn is_ready(&self) -> bool {
         self.entries.front().is_some_and(|entry| entry.filled.is_some())

@@ -4,6 +4,7 @@
 //! that this one was durable once, it is damage, and nothing starts on it. Else it is what
 //! a crash left of records that nobody was told are safe: there the log ends.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -54,6 +55,9 @@ pub(crate) struct Replayed {
     pub bytes: u64,
 }
 
+/// Takes a record: its number, kind and payload.
+pub(crate) type Each<'a> = dyn FnMut(Lsn, u8, &[u8]) -> Result<()> + 'a;
+
 /// Hand every record after `after` to `each`, in order, and say where to go on.
 ///
 /// # Errors
@@ -64,7 +68,7 @@ pub(crate) fn replay(
     folder: &Path,
     after: Lsn,
     weakened: Weakened,
-    each: &mut dyn FnMut(Lsn, u8, &[u8]) -> Result<()>,
+    each: &mut Each<'_>,
 ) -> Result<Replayed> {
     let mut replayed = Replayed::default();
     replayed.next = walk(disk, folder, after, weakened, &mut |found| match found {
@@ -124,6 +128,28 @@ pub(super) fn walk(
         next = next.max(segment.walk(after, see)?);
     }
     Ok(next)
+}
+
+/// Make what [`replay`] read durable, before anything is built on it.
+///
+/// A daemon that died may have written records that nobody synced: they read, and would be
+/// gone after the next power cut, with acknowledged ones behind them. They are written
+/// again as well, because a sync that failed leaves pages that no later one writes.
+pub(super) fn settle(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    // A segment has its name once the one before it is durable.
+    let Some(first) = logs(disk, folder)?.pop() else {
+        return Ok(());
+    };
+    let path = log_path(folder, first);
+    let mut segment = Segment::open(disk, path.clone(), first, Weakened::default())?;
+    let (mut at, end) = segment.unproven()?;
+    let file = disk.open(&path, Mode::Write).map_err(failed(&path))?;
+    while at < end {
+        let bytes = segment.bytes(at, WINDOW.min((end - at) as usize))?;
+        file.write_at(at, bytes).map_err(failed(&path))?;
+        at += bytes.len() as u64;
+    }
+    file.sync().map_err(failed(&path))
 }
 
 /// A segment being read.
@@ -248,8 +274,12 @@ impl Segment {
         let below = self.following.map_or(most + 1, |following| following.0.min(most + 1));
         while at + FRAME_HEAD as u64 <= self.length {
             let length = WINDOW.min((self.length - at) as usize);
-            let candidates: Vec<u64> = self
-                .bytes(at, length)?
+            let bytes = self.bytes(at, length)?;
+            if bytes.iter().all(|&byte| byte == 0) {
+                at += (length - FRAME_HEAD + 1) as u64;
+                continue;
+            }
+            let candidates: Vec<u64> = bytes
                 .windows(FRAME_HEAD)
                 .zip(at..)
                 .filter(|(bytes, _)| (lsn.next()..Lsn(below)).contains(&FrameHead::lsn_of(bytes)))
@@ -285,6 +315,27 @@ impl Segment {
         let bytes = end.min(self.length).saturating_sub(offset);
         let torn = (bytes > 0).then(|| Torn { path: self.path.clone(), offset, bytes });
         Ok(Tail { resume, proves, torn })
+    }
+
+    /// Where the records are that no later one proves durable; where they end.
+    fn unproven(&mut self) -> Result<(u64, u64)> {
+        let mut at = SEGMENT_HEAD as u64;
+        if !self.check_head()? {
+            return Ok((at, at));
+        }
+        let mut lsn = self.life.first;
+        let mut places = VecDeque::new();
+        while let Some(head) = self.frame(at)?
+            && head.lsn == lsn
+        {
+            places.push_back((lsn, at));
+            while places.front().is_some_and(|&(lsn, _)| lsn <= head.durable()) {
+                let _ = places.pop_front();
+            }
+            at += head.bytes();
+            lsn = lsn.next();
+        }
+        Ok((places.front().map_or(at, |&(_, place)| place), at))
     }
 
     /// The last record that the frames speak of. Without a head none can be checked.

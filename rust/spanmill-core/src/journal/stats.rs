@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use serde::Serialize;
+
 use super::{Journal, Lsn};
 
 /// Steps of a histogram: powers of two.
@@ -42,7 +44,7 @@ impl Counters {
 }
 
 /// How the journal is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct JournalStats {
     /// Bytes written since it was opened.
     pub bytes: u64,

@@ -1,6 +1,6 @@
 //! What the journal promises, on a disk that forgets and fails.
 
-mod memory;
+pub(crate) mod memory;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 
 use self::memory::MemoryDisk;
-use super::read::Torn;
+use super::read::{Replayed, Torn};
 use super::segment::log_path;
-use super::{Journal, Lsn, Options, Replayed, Slot, Weakened, examine, repair, replay};
+use super::{Journal, Lsn, Options, Slot, Weakened, examine, repair, replay};
 use crate::clock::ManualClock;
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -144,7 +144,7 @@ fn unused_room_is_given_back() {
         slot.fill(1, vec![7; 10]);
     }
     let none = journal.reserve(2_900).and_then(|_| journal.reserve(2_900)).map(|_| ());
-    assert!(matches!(none, Err(Error::Full { wanted: 2_900, .. })));
+    assert!(matches!(none, Err(Error::Preparing { wanted: 2_900 })));
 }
 
 /// A record is written once all before it are filled, whoever comes first.
@@ -170,7 +170,21 @@ struct Lives {
     dice: Dice,
     /// Records that an acknowledgement was given for.
     acked: Records,
+    /// Those of the life before that none was given for: they may be there or not.
+    unacked: Records,
     released: Lsn,
+}
+
+impl Lives {
+    fn new(seed: u64) -> Self {
+        Self {
+            disk: MemoryDisk::default(),
+            dice: Dice(seed << 32),
+            acked: Records::new(),
+            unacked: Records::new(),
+            released: Lsn(0),
+        }
+    }
 }
 
 impl Lives {
@@ -180,37 +194,57 @@ impl Lives {
         for (lsn, bytes) in self.acked.range(self.released.next()..) {
             assert_eq!(Some(bytes), survived.get(lsn), "{lsn} was acknowledged");
         }
+        for (lsn, bytes) in &survived {
+            let told = self.acked.get(lsn).or_else(|| self.unacked.get(lsn));
+            assert_eq!(told, Some(bytes), "{lsn} is of an earlier life");
+        }
         self.acked = survived;
         let journal = open_with(&self.disk, replayed.next.0, options.clone());
-        // Few lengths, so that what an earlier life left lies where a new record may end.
-        let lengths = [40, 979, 979, 1_400];
         let mut filled = Records::new();
+        self.disk.die_after(self.dice.roll(60));
         for _ in 0..self.dice.roll(12) {
-            if self.dice.roll(2) == 0 {
-                journal.prepare().expect("has room");
-            }
-            for _ in 0..self.dice.roll(5) {
-                let length = lengths[self.dice.roll(4) as usize];
-                if let Ok(slot) = journal.reserve(length) {
-                    let (lsn, bytes) = (slot.lsn(), payload(slot.lsn(), life, length));
-                    slot.fill(1, bytes.clone());
-                    let _ = filled.insert(lsn, bytes);
-                }
-            }
-            if self.dice.roll(3) > 0 {
-                let _ = journal.commit().expect("writes");
-            }
-            if self.dice.roll(6) == 0 {
-                self.released = self.released.max(Lsn(journal.durable().0.saturating_sub(4)));
-                journal.release_before(self.released.next()).expect("removes");
+            if self.step(life, &journal, &mut filled).is_err() {
+                break;
             }
         }
         let durable = journal.durable();
-        self.acked.extend(filled.into_iter().filter(|it| it.0 <= durable));
+        self.unacked = filled.split_off(&durable.next());
+        self.acked.extend(filled);
         let dice = &mut self.dice;
+        if dice.roll(4) == 0 {
+            return self.disk.outlive();
+        }
         // All of it, none of it, or some.
         let odds = dice.roll(3);
         self.disk = self.disk.crash(&mut || odds == 0 || odds == 1 && dice.roll(2) == 0);
+    }
+}
+
+impl Lives {
+    /// Some of what happens in a second; fails once there is no power.
+    fn step(&mut self, life: u64, journal: &Journal, filled: &mut Records) -> Result<()> {
+        // Few lengths, so that what an earlier life left lies where a new record may begin;
+        // 491 B make a frame of one sector.
+        let lengths = [40, 491, 491, 491, 979, 1_400];
+        if self.dice.roll(2) == 0 {
+            journal.prepare()?;
+        }
+        for _ in 0..self.dice.roll(5) {
+            let length = lengths[self.dice.roll(6) as usize];
+            if let Ok(slot) = journal.reserve(length) {
+                let (lsn, bytes) = (slot.lsn(), payload(slot.lsn(), life, length));
+                slot.fill(1, bytes.clone());
+                let _ = filled.insert(lsn, bytes);
+            }
+        }
+        if self.dice.roll(3) > 0 {
+            let _ = journal.commit()?;
+        }
+        if self.dice.roll(6) == 0 {
+            self.released = self.released.max(Lsn(journal.durable().0.saturating_sub(4)));
+            journal.release_before(self.released.next())?;
+        }
+        Ok(())
     }
 }
 
@@ -221,12 +255,7 @@ fn crashes_lose_nothing() {
     for seed in 0..400 {
         let durability = if seed % 4 == 0 { Durability::Relaxed } else { Durability::Sync };
         let options = Options { durability, ..options() };
-        let mut lives = Lives {
-            disk: MemoryDisk::default(),
-            dice: Dice(seed << 32),
-            acked: Records::new(),
-            released: Lsn(0),
-        };
+        let mut lives = Lives::new(seed);
         for life in 0..12 {
             lives.live(life, &options);
         }
@@ -239,12 +268,7 @@ fn the_test_sees_a_missing_sync() {
     let weakened = Weakened { skip_sync: true, ..Weakened::default() };
     let options = Options { weakened, ..options() };
     let lost = (0..20).any(|seed| {
-        let mut lives = Lives {
-            disk: MemoryDisk::default(),
-            dice: Dice(seed << 32),
-            acked: Records::new(),
-            released: Lsn(0),
-        };
+        let mut lives = Lives::new(seed);
         let run = std::panic::AssertUnwindSafe(|| {
             (0..12).for_each(|life| lives.live(life, &options));
         });
@@ -298,7 +322,9 @@ proptest! {
     fn cut_off_anywhere(lengths in prop::collection::vec(0_usize..400, 1..12), share in 0.0..1.0) {
         let disk = MemoryDisk::default();
         let journal = open_with(&disk, 1, Options { first_segment_bytes: 8 << 10, ..options() });
-        lengths.iter().for_each(|&length| drop(append(&journal, length)));
+        for &length in &lengths {
+            let _ = append(&journal, length);
+        }
         prop_assert!(journal.commit().expect("writes"));
         let length = disk.bytes(&log(1)).len();
         let cut = (length as f64 * share) as usize;
@@ -552,6 +578,23 @@ fn threads_share_a_journal() {
     assert!(records.iter().all(|(&lsn, bytes)| *bytes == payload(lsn, 0, bytes.len())));
 }
 
+/// A journal that stops still writes what has a number, and gives out no more.
+#[test]
+fn stopping_leaves_nobody_waiting() {
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, 1);
+    let slot = journal.reserve(8).expect("has room");
+    journal.stop();
+    assert!(matches!(journal.reserve(8).map(|_| ()), Err(Error::Closed)));
+    std::thread::scope(|scope| {
+        let _ = scope.spawn(|| journal.run());
+        let lsn = slot.lsn();
+        slot.fill(1, vec![0; 8]);
+        assert_eq!(Ok(()), journal.wait(lsn).map_err(|error| error.to_string()));
+    });
+    assert_eq!(Lsn(2), read(&disk).1.next);
+}
+
 /// Threads that wait when the sync fails are all told.
 #[test]
 fn waiters_hear_of_a_failure() {
@@ -575,6 +618,55 @@ fn waiters_hear_of_a_failure() {
             assert!(matches!(wait.join().expect("ends"), Err(Error::Journal { .. })));
         }
     });
+}
+
+/// A segment that is used again and filled less ends cleanly all the same.
+#[test]
+fn a_segment_used_again_ends_cleanly() {
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, 1);
+    write(&journal, &[&[3_000], &[5_000, 5_000, 5_000], &[5_000, 5_000, 5_000]]);
+    journal.release_before(Lsn(6)).expect("removes");
+    for lsn in 8..30 {
+        write(&journal, &[&[700]]);
+        let replayed = read_after(&disk, 6).expect("undamaged").1;
+        assert_eq!((Lsn(lsn + 1), None), (replayed.next, replayed.torn));
+    }
+}
+
+/// A segment that lost power just before it got its name is used again: none of what it
+/// held then is read, not even where number, length and place are those of a new record.
+#[test]
+fn a_life_before_is_not_read() {
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, 1);
+    let fill = |journal: &Journal, salt| {
+        let slot = journal.reserve(491).expect("has room");
+        let bytes = payload(slot.lsn(), salt, 491);
+        slot.fill(1, bytes);
+    };
+    (0..3).for_each(|_| fill(&journal, 1));
+    // The write and the sync.
+    disk.die_after(2);
+    assert!(journal.commit().is_err());
+
+    let disk = disk.crash(&mut || false);
+    assert_eq!(Lsn(1), read(&disk).1.next);
+    let journal = open(&disk, 1);
+    fill(&journal, 2);
+    assert!(journal.commit().expect("writes"));
+    (0..2).for_each(|_| fill(&journal, 2));
+    disk.die_after(1);
+    assert!(journal.commit().is_err());
+
+    // Of the two records, each a sector long, the first reached the disk.
+    let mut asked = 0;
+    let disk = disk.crash(&mut || {
+        asked += 1;
+        asked <= 2
+    });
+    let expected = [1, 2].map(|lsn| (Lsn(lsn), payload(Lsn(lsn), 2, 491)));
+    assert_eq!(Records::from(expected), read(&disk).0);
 }
 
 /// What a crash tore is said with its place, and is no damage.

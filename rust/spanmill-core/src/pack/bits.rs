@@ -25,7 +25,7 @@ pub(super) fn bytes_of(count: usize, width: u32) -> usize {
 
 /// Append numbers, each below two to the `width`.
 #[inline]
-pub(super) fn pack(values: impl ExactSizeIterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
+pub(super) fn pack(mut values: impl ExactSizeIterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
     if width == 0 {
         return;
     }
@@ -34,10 +34,20 @@ pub(super) fn pack(values: impl ExactSizeIterator<Item = u64>, width: u32, out: 
         return;
     }
     let end = out.len() + bytes_of(values.len(), width);
-    let mut at = out.len();
+    let mut start = out.len();
     // Whole words are written: the last may reach beyond the end for a moment.
     out.resize(end + WORD, 0);
-    let (mut held, mut filled) = (0, 0);
+    // Eight numbers end with a byte: no group waits for the one before.
+    while values.len() > 0 {
+        group(values.by_ref().take(8), width, &mut out[start..]);
+        start += width as usize;
+    }
+    out.truncate(end);
+}
+
+#[inline]
+fn group(values: impl Iterator<Item = u64>, width: u32, out: &mut [u8]) {
+    let (mut held, mut filled, mut at) = (0, 0, 0);
     for value in values {
         debug_assert!(value >> width == 0, "{value} takes more than {width} bits");
         held |= value << filled;
@@ -47,7 +57,6 @@ pub(super) fn pack(values: impl ExactSizeIterator<Item = u64>, width: u32, out: 
         held >>= filled & !7;
         filled &= 7;
     }
-    out.truncate(end);
 }
 
 /// Take `count` numbers of a width; `each` gets them with their places.

@@ -35,30 +35,25 @@ fn scaled(value: f64, scale: f64) -> Option<i64> {
         .then(|| (shifted.to_bits().wrapping_sub(ROUND.to_bits())).cast_signed())
 }
 
-/// Scale all of a block; whether all come back.
-fn scale_all(values: &[f64], scale: f64, whole: &mut [i64]) -> bool {
-    values.iter().zip(whole).all(|(value, place)| {
-        let scaled = scaled(*value, scale);
-        *place = scaled.unwrap_or(0);
-        scaled.is_some()
-    })
+/// Scale until one does not come back; how many did.
+#[inline]
+fn scale_all(values: &[f64], scale: f64, whole: &mut [i64]) -> usize {
+    let pairs = values.iter().zip(whole);
+    let scaled = |(value, place): (&f64, &mut i64)| {
+        scaled(*value, scale).map(|scaled| *place = scaled).is_some()
+    };
+    pairs.map(scaled).take_while(|came_back| *came_back).count()
 }
 
-/// The smallest power of ten at which a value is whole.
-fn power_of(value: f64, from: usize) -> Option<usize> {
-    (from..POWERS.len()).find(|power| scaled(value, POWERS[*power]).is_some())
-}
-
-/// Scale by the smallest power that serves all; which it is.
+/// Scale by the smallest power of ten that serves all; which it is.
 fn decimals(values: &[f64], whole: &mut [i64]) -> Option<u8> {
     let mut power = 0;
-    // What is whole at one power is so at the next: each value is looked at until it is.
-    for value in values {
-        if scaled(*value, POWERS[power]).is_none() {
-            power = power_of(*value, power + 1)?;
-        }
+    loop {
+        let done = scale_all(values, POWERS[power], whole);
+        let Some(value) = values.get(done) else { return Some(power as u8) };
+        // What is whole at one power is so at the next.
+        power = (power + 1..POWERS.len()).find(|at| scaled(*value, POWERS[*at]).is_some())?;
     }
-    scale_all(values, POWERS[power], whole).then_some(power as u8)
 }
 
 /// Scale by the power of two at which all are whole, such as what one clock's two readings
@@ -76,7 +71,8 @@ fn binary(values: &[f64], whole: &mut [i64]) -> Option<u8> {
         }
     }
     let places = u8::try_from(finest).ok()?;
-    scale_all(values, power_of_two(i32::from(places))?, whole).then_some(places)
+    let done = scale_all(values, power_of_two(i32::from(places))?, whole);
+    (done == values.len()).then_some(places)
 }
 
 fn power_of_two(power: i32) -> Option<f64> {

@@ -27,6 +27,11 @@ const UNITS: [i64; 1 << UNIT_BITS] = [1, 1_000, 1_000_000, 1_000_000_000];
 const WIDE_BITS: u32 = 20;
 /// Nor is looking for steps worth its time below.
 const STEPS_FROM_BITS: u32 = 4;
+/// So many steps show whether they are any shorter.
+const STEPS_LOOK: usize = 32;
+
+/// With more values than this a least value as long as any is worth a bit less of each.
+const FEW: usize = 8 * VARINT_MAX;
 
 const CHOICES_MAX: usize = 64;
 /// After so many values it shows whether they repeat.
@@ -94,7 +99,8 @@ pub(super) fn write(values: &mut [i64], mark: u8, nature: Nature, out: &mut Writ
         choices.write(out);
         return;
     }
-    if width >= STEPS_FROM_BITS {
+    let look = &values[..values.len().min(STEPS_LOOK)];
+    if width >= STEPS_FROM_BITS && Range::of(steps(look)).width() < width {
         let range = Range::of(steps(values));
         // A first value is as long as a least one; the least step is a number more.
         if bytes_of(values.len() - 1, range.width()) + VARINT_MAX < bytes_of(values.len(), width) {
@@ -109,11 +115,24 @@ pub(super) fn write(values: &mut [i64], mark: u8, nature: Nature, out: &mut Writ
 }
 
 fn write_offsets(values: impl ExactSizeIterator<Item = i64>, range: Range, out: &mut Writer) {
-    out.zigzag(range.least);
-    let width = range.width();
+    let (mut least, mut width) = (range.least, range.width());
+    // Of few large values the least alone would be longer than what it saves.
+    if values.len() <= FEW
+        && zigzag_bytes(least) + bytes_of(values.len(), width)
+            > 1 + bytes_of(values.len(), u64::BITS)
+    {
+        (least, width) = (0, u64::BITS);
+    }
+    out.zigzag(least);
     out.u8(width as u8);
-    let offset = |value: i64| value.wrapping_sub(range.least).cast_unsigned();
+    let offset = |value: i64| value.wrapping_sub(least).cast_unsigned();
     pack(values.map(offset), width, &mut out.0);
+}
+
+/// Bytes of [`Writer::zigzag`].
+fn zigzag_bytes(value: i64) -> usize {
+    let bits = u64::BITS - value.unsigned_abs().leading_zeros() + 1;
+    (bits as usize).div_ceil(7)
 }
 
 /// Divide by the largest unit that all are multiples of; which it is.

@@ -67,3 +67,38 @@ pub(super) fn read(reader: &mut Reader<'_>, accounts: &mut Accounts) -> Read<()>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Every class of every account comes back, in no more bytes than were asked for.
+        #[test]
+        fn accounts_come_back(classes_of in prop::collection::vec(any::<[u64; FIELDS]>(), 0..5)) {
+            let mut accounts = Accounts::default();
+            for (source, of) in classes_of.iter().enumerate() {
+                let place = accounts.place(source as u32 % 2, 0);
+                *accounts.at(place) = classes(of);
+            }
+            let mut out = Writer::default();
+            write(&accounts, &mut out);
+            prop_assert!(out.0.len() <= bytes_max(&accounts, &Values::new(1, 1, 1)));
+            let (mut reader, mut back) = (Reader(&out.0), Accounts::default());
+            prop_assert_eq!(Ok(()), read(&mut reader, &mut back));
+            prop_assert_eq!(Ok(()), reader.end());
+            prop_assert_eq!(format!("{:?}", accounts.list()), format!("{:?}", back.list()));
+        }
+    }
+
+    /// A class that this version does not have is refused.
+    #[test]
+    fn unknown_classes_are_refused() {
+        let mut out = Writer::default();
+        [1, 0, 0, 1 << FIELDS, 1].iter().for_each(|n| out.varint(*n));
+        let expected = Err(Damaged("a class of events that there is none of"));
+        assert_eq!(expected, read(&mut Reader(&out.0), &mut Accounts::default()));
+    }
+}

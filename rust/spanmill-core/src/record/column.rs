@@ -13,45 +13,55 @@ const FOLLOWS: u8 = 3;
 /// Bytes beside the values of a block at most.
 pub(super) const PRESENCE_MAX: usize = 1 + BLOCK / 8;
 
-/// The values of a block that are there, and which they are.
-pub(super) struct Present<T> {
+/// A block, gathered from rows.
+pub(super) struct Gathered<T> {
     values: [T; BLOCK],
-    count: usize,
-    bits: [u8; BLOCK / 8],
     length: usize,
+    /// Values that are there.
+    count: usize,
 }
 
-impl<T: Copy + Default> Present<T> {
-    /// Gather a block.
+impl<T: Copy + Default> Gathered<T> {
+    /// Take the column of some rows.
     #[inline]
-    pub(super) fn of(
-        column: impl ExactSizeIterator<Item = T>,
-        is_present: impl Fn(&T) -> bool,
-    ) -> Self {
-        let mut present =
-            Self { values: [T::default(); BLOCK], count: 0, bits: [0; BLOCK / 8], length: 0 };
-        present.length = column.len();
-        for (at, value) in column.enumerate() {
-            let there = is_present(&value);
-            // Written in any case: whether there is a value is hard to foresee.
-            present.values[present.count] = value;
-            present.count += usize::from(there);
-            present.bits[at / 8] |= u8::from(there) << (at % 8);
+    pub(super) fn of(column: impl Iterator<Item = T>, is_there: impl Fn(T) -> bool) -> Self {
+        let (mut values, mut length, mut count) = ([T::default(); BLOCK], 0, 0);
+        for (place, value) in values.iter_mut().zip(column) {
+            *place = value;
+            length += 1;
+            count += usize::from(is_there(value));
         }
-        present
+        Self { values, length, count }
     }
 
     /// Append the block.
-    pub(super) fn write(&self, out: &mut Writer, pack: impl FnOnce(&[T], &mut Writer)) {
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        is_there: impl Fn(T) -> bool,
+        pack: impl FnOnce(&[T], &mut Writer),
+        out: &mut Writer,
+    ) {
         match self.count {
             0 => return out.u8(NONE),
             count if count == self.length => out.u8(ALL),
-            _ => {
-                out.u8(SOME);
-                out.0.extend_from_slice(&self.bits[..self.length.div_ceil(8)]);
-            }
+            _ => self.write_presence(is_there, out),
         }
         pack(&self.values[..self.count], out);
+    }
+
+    /// Say which values are there, and move those to the front.
+    fn write_presence(&mut self, is_there: impl Fn(T) -> bool, out: &mut Writer) {
+        out.u8(SOME);
+        let (mut bits, mut count) = ([0_u8; BLOCK / 8], 0);
+        for at in 0..self.length {
+            let value = self.values[at];
+            // Moved in any case: whether a value is there is hard to foresee.
+            self.values[count] = value;
+            count += usize::from(is_there(value));
+            bits[at / 8] |= u8::from(is_there(value)) << (at % 8);
+        }
+        out.0.extend_from_slice(&bits[..self.length.div_ceil(8)]);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::batch::{Batch, tpot};
 use crate::budget::{Counts, Tally};
 use crate::clock::SECOND_NS;
 use crate::config::Config;
+use crate::disk::RealDisk;
 use crate::ledger::REJECTIONS;
 use crate::value::{ABSENT, Values};
 use crate::view::Plan;
@@ -47,12 +48,14 @@ pub(super) fn plan(with_companions: bool) -> Plan {
                 json!(["model"])),
             objective("good", json!({"kind": "errors"}), json!([])),
         ],
+        "retention": {},
         "limits": {"series": 100_000, "tenant_series": 100_000, "groups": 100,
             "dimension_values": 100_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
-            "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33},
+            "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33, "disk": 1_u64 << 40,
+            "dedupe_horizon": 900, "dedupe_entries": 1_000, "producers": 10},
     });
     let config = Config::from_json(&config.to_string()).expect("a valid config");
-    let plan = Plan::new(&config, &Values::new(100, 256, 1)).expect("a plan");
+    let plan = Plan::new(&config, &Values::new(100, 256, 1), &RealDisk).expect("a plan");
     std::fs::remove_dir_all(folder).expect("ours");
     plan
 }

@@ -3,6 +3,7 @@
 use crate::batch::{Batch, Context, resolve};
 use crate::clock::SECOND_NS;
 use crate::config::Config;
+use crate::disk::RealDisk;
 use crate::error::{Error, Result};
 use crate::value::Values;
 use crate::view::Plan;
@@ -27,7 +28,7 @@ impl RecordTrial {
     /// Those of the configuration.
     pub fn new(config: &Config) -> Result<Self> {
         let values = Values::new(config.limits.dimension_values, config.limits.dimension_bytes, 1);
-        let plan = Plan::new(config, &values)?;
+        let plan = Plan::new(config, &values, &RealDisk)?;
         let (batch, back) = (Batch::new(&plan), Batch::new(&plan));
         Ok(Self { plan, values, batch, back, record: Vec::new() })
     }
@@ -69,7 +70,7 @@ impl RecordTrial {
     ///
     /// [`Error::Request`], if ever what was written did not read.
     pub fn decode(&mut self) -> Result<usize> {
-        decode(&self.record, &self.plan, &mut self.back)
+        let _ = decode(&self.record, &self.plan, &mut self.back)
             .map_err(|damage| Error::Request(damage.0.to_owned()))?;
         Ok(self.back.ends_ns.len())
     }

@@ -44,6 +44,10 @@ impl Kept {
     /// What memory and the disk hold together.
     pub(crate) fn with(&self, disk: &OnDisk) -> Self {
         let mut both = self.clone();
+        if self.sealed().is_none() {
+            // Before the first pass there is nothing that memory could have let go of.
+            return both;
+        }
         both.each(|used, tier, first| {
             let on_disk = disk.first_s[used as usize][tier];
             // The disk must reach up to where memory begins, or to the last bucket built.
@@ -58,7 +62,7 @@ impl Kept {
     /// Hold nothing from before what the disk lacks no bucket of.
     pub(crate) fn only(&mut self, disk: &OnDisk) {
         self.each(|used, tier, first| {
-            if *first != i64::MIN && *first != i64::MAX {
+            if *first != i64::MAX {
                 *first = (*first).max(disk.first_s[used as usize][tier]);
             }
         });
@@ -97,6 +101,9 @@ impl Kept {
         let mut gaps = vec![slice];
         for (tier, &Tier { width_s, .. }) in TIERS.iter().enumerate().rev() {
             let first = self.first_s(used, tier);
+            if first == i64::MAX {
+                continue;
+            }
             let sealed = down(self.through_s(), width_s);
             let mut uncovered = Vec::new();
             for (from, to) in gaps {

@@ -58,6 +58,8 @@ pub(crate) fn save(
 }
 
 /// Read the file of the cut `cut`; `target` says where a view's parts go, if anywhere.
+///
+/// A store takes parts of those cuts alone that its totals name: they are put back first.
 pub(crate) fn load<'a>(
     reader: &mut BlockReader,
     cut: u64,
@@ -173,7 +175,9 @@ impl<'a> Loading<'a> {
     ) -> Read<()> {
         let view = u32::try_from(chunks.varint()?).map_err(|_| Damaged("has no such view"))?;
         let mut content = Reader(chunks.bytes()?);
-        let Some(target) = target(view) else { return Ok(()) };
+        let Some(target) = target(view).filter(|target| target.store.wants(self.cut)) else {
+            return Ok(());
+        };
         let (shard, mut buckets) = read_chunk(&mut content, target)?;
         content.end()?;
         if self.view.is_none_or(|(known, _)| known != view) || self.shard != shard {
@@ -353,6 +357,8 @@ impl Totals {
         }
         out.varint(self.values.len() as u64);
         self.values.iter().for_each(|count| out.varint(*count));
+        out.varint(self.needs.len() as u64);
+        self.needs.iter().for_each(|cut| out.varint(*cut));
     }
 
     /// Read what [`save`](Self::save) wrote of a view with so many series and measures.
@@ -372,6 +378,7 @@ impl Totals {
             return Err(Damaged("has totals of another shape"));
         }
         totals.values = (0..measures).map(|_| reader.varint()).collect::<Read<_>>()?;
+        totals.needs = (0..reader.count(1)?).map(|_| reader.varint()).collect::<Read<_>>()?;
         Ok(totals)
     }
 }
@@ -430,16 +437,17 @@ mod tests {
 
     /// Windows as a restart finds them: from the files that the last cut names, and its totals.
     fn restarted(folder: &Folder, windows: &Windows, edge: &Edge) -> Windows {
-        let loaded = Windows { kept: windows.kept.clone(), cut: windows.cut, ..Windows::new() };
-        for cut in &edge.needs {
-            load_from(&folder.file(*cut), *cut, &loaded).expect("reads");
-        }
         let mut bytes = Writer::default();
         edge.totals.save(&mut bytes);
         let mut reader = Reader(&bytes.0);
         let totals = Totals::load(&mut reader, SERIES_END, MEASURES).expect("reads");
         assert_eq!((Ok(()), &edge.totals), (reader.end(), &totals));
-        loaded.store.set_totals(edge.cut, totals);
+        let loaded = Windows { kept: windows.kept.clone(), cut: windows.cut, ..Windows::new() };
+        loaded.store.set_totals(windows.cut, totals);
+        // Another view may need more of the files than this one.
+        for cut in 1..=windows.cut {
+            load_from(&folder.file(cut), cut, &loaded).expect("reads");
+        }
         loaded
     }
 
@@ -472,8 +480,8 @@ mod tests {
                     prop_assert_eq!(whole.push(burst), stored.push(burst));
                 }
                 let edge = stored.freeze();
-                let _ = save_to(&folder.file(edge.cut), &edge);
-                stored.store.saved(edge.cut);
+                let _ = save_to(&folder.file(stored.cut), &edge);
+                stored.store.saved(stored.cut);
                 if restart {
                     let loaded = restarted(&folder, &stored, &edge);
                     for series in 0..SERIES.len() {
@@ -561,6 +569,7 @@ mod tests {
         let edge = filled().freeze();
         let _ = save_to(&folder.file(1), &edge);
         let other = Windows::new();
+        other.store.set_totals(1, edge.totals.clone());
         let mut reader = BlockReader::open(&RealDisk, &folder.file(1), EDGE).expect("there");
         assert!(load(&mut reader, 1, |_| None).is_ok());
         assert_eq!(Vec::<u64>::new(), other.store.live_generations());

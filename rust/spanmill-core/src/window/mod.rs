@@ -7,6 +7,7 @@
 
 mod beyond;
 mod demotion;
+mod describe;
 mod edge;
 mod kept;
 mod late;

@@ -230,7 +230,7 @@ impl Frozen {
             if i64::from(part.newest) < through {
                 if let Some(open) = part.open.take() {
                     self.held.subtract(open.held());
-                    gone.open.push(open);
+                    gone.parts.push(Part { open: Some(open), ..*part });
                 }
             } else if let Some(open) = &mut part.open {
                 open.close_older(through, &mut self.held, &mut gone.buckets);
@@ -246,7 +246,7 @@ impl Frozen {
 #[derive(Default)]
 struct Gone {
     buckets: Vec<OpenBucket>,
-    open: Vec<Box<Open>>,
+    parts: Vec<Part>,
     frozen: Vec<Arc<Frozen>>,
 }
 
@@ -286,16 +286,12 @@ impl Taken {
 
 /// A view's windows as they stood at a cut.
 pub(crate) struct Edge {
-    /// The record that the cut stands after.
-    pub cut: u64,
     /// What no earlier file has of what was open, a generation a shard at most.
     pub parts: Vec<Arc<Frozen>>,
-    /// Cuts whose files hold something that is not sealed yet, this one's included.
-    pub needs: Vec<u64>,
     pub totals: Totals,
 }
 
-/// What of a view is counted since the start, or by bucket.
+/// What of a view is counted since the start, or by bucket, and where the rest lies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     /// Events of each series by id; trailing series without any are left out.
@@ -304,10 +300,13 @@ pub(crate) struct Totals {
     pub late: Vec<(u32, Arc<Late>)>,
     /// Values by measure.
     pub values: Vec<u64>,
+    /// Cuts whose files hold something that is not sealed yet, in order; that of the totals
+    /// themselves is the last. Another view may need others of the same files.
+    pub needs: Vec<u64>,
 }
 
 impl Totals {
-    fn of(shards: Vec<Noted>, values: Vec<u64>) -> Self {
+    fn of(shards: Vec<Noted>, values: Vec<u64>, needs: Vec<u64>) -> Self {
         let slots = shards.iter().map(|noted| noted.events.len()).max().unwrap_or(0);
         let mut events = vec![0; slots * SHARDS];
         let mut late = Vec::new();
@@ -320,7 +319,7 @@ impl Totals {
         let length = events.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
         events.truncate(length);
         late.sort_unstable_by_key(|(series, _)| *series);
-        Self { events, late, values }
+        Self { events, late, values, needs }
     }
 }
 
@@ -332,7 +331,7 @@ impl WindowStore {
     /// call gave and [`saved`](Self::saved) was not told of is part of the answer again.
     pub(crate) fn freeze_all(&self, cut: u64) -> Edge {
         let mut noted = Vec::with_capacity(SHARDS);
-        let mut live: BTreeSet<u64> = BTreeSet::new();
+        let mut live = BTreeSet::from([cut]);
         for (number, shard) in self.shards().iter().enumerate() {
             let mut shard = shard.lock();
             if shard.cut < cut {
@@ -354,7 +353,7 @@ impl WindowStore {
         let parts = self.generation(cut);
         let needs = live.difference(&joined).copied().filter(|known| *known != cut);
         let needs = needs.chain(Some(cut)).collect();
-        Edge { cut, parts, needs, totals: Totals::of(noted, values) }
+        Edge { parts, totals: Totals::of(noted, values, needs) }
     }
 
     /// Generations that become one with that of `cut`: those that are in no file, or all of
@@ -395,17 +394,28 @@ impl WindowStore {
         self.shards().iter().filter_map(|shard| of_cut(&shard.lock())).collect()
     }
 
-    /// The file of `cut` is durable: what is in it need not be written again.
+    /// The checkpoint of `cut` is published: what is in its file need not be written again.
     pub(crate) fn saved(&self, cut: u64) {
         let _ = self.saved.lock().insert(cut);
     }
 
+    /// No file has what is open: the next one gets all of it.
+    pub(crate) fn forget_saved(&self) {
+        self.saved.lock().clear();
+    }
+
     /// Cuts that still have something which is not sealed yet.
-    pub(crate) fn live_generations(&self) -> Vec<u64> {
+    #[cfg(test)]
+    pub(super) fn live_generations(&self) -> Vec<u64> {
         let cuts = |shard: &Shard| shard.frozen.iter().map(|it| it.cut).collect::<Vec<_>>();
         let live: BTreeSet<u64> =
             self.shards().iter().flat_map(|shard| cuts(&shard.lock())).collect();
         live.into_iter().collect()
+    }
+
+    /// Whether a file's parts of the cut `cut` are to be put back: the totals name it.
+    pub(super) fn wants(&self, cut: u64) -> bool {
+        self.saved.lock().contains(&cut)
     }
 
     /// Put back what a file has of the cut `cut` in one shard; says whether it lacked it.
@@ -417,12 +427,11 @@ impl WindowStore {
         if let Some(last) = parts.last().filter(|_| lacks) {
             shard.reach(slot_of(last.series));
             shard.frozen.push(Arc::new(Frozen::new(cut, parts, held)));
-            self.saved(cut);
         }
         lacks
     }
 
-    /// Put back what is counted, as it stood at the cut `cut`.
+    /// Put back what is counted, as it stood at the cut `cut`; the files that it names come after.
     pub(crate) fn set_totals(&self, cut: u64, totals: Totals) {
         for (number, shard) in self.shards().iter().enumerate() {
             let mut shard = shard.lock();
@@ -440,8 +449,8 @@ impl WindowStore {
             shard.reach(slot_of(series));
             shard.set_late(series, late);
         }
-        let mut taken = self.taken.lock();
-        *taken = Taken { cut, values: totals.values, noted: None };
+        *self.saved.lock() = totals.needs.into_iter().collect();
+        *self.taken.lock() = Taken { cut, values: totals.values, noted: None };
     }
 
     /// Say anew which of these series are silent, once everything of them was put back.
@@ -469,9 +478,12 @@ impl WindowStore {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::Held;
     use super::super::rig::{Burst, SERIES, Windows};
-    use super::super::{Held, WindowStore};
     use super::*;
+    use parking_lot::RwLock;
     use proptest::prelude::*;
 
     /// What happens to windows.
@@ -539,7 +551,7 @@ mod tests {
                         }
                         let edge = cut.store.freeze_all(cut.cut);
                         prop_assert_eq!(wanted, told(&edge.totals));
-                        prop_assert!(edge.needs.len() <= GENERATIONS_MAX);
+                        prop_assert!(edge.totals.needs.len() <= GENERATIONS_MAX);
                         if saved {
                             cut.store.saved(cut.cut);
                         }
@@ -578,10 +590,10 @@ mod tests {
         windows.store.saved(1);
         let _ = windows.push(one(1, 5, 3));
         let edge = windows.freeze();
-        assert_eq!((1, vec![1, 2]), (parts_of(&edge), edge.needs));
+        assert_eq!((1, vec![1, 2]), (parts_of(&edge), edge.totals.needs));
         windows.store.saved(2);
         let _ = windows.seal(6);
-        assert_eq!(vec![3], windows.freeze().needs);
+        assert_eq!(vec![3], windows.freeze().totals.needs);
     }
 
     /// What never reached a file is given again with the next cut, as one.
@@ -592,7 +604,7 @@ mod tests {
         let _ = windows.freeze();
         let _ = windows.push(one(1, 5, 3));
         let edge = windows.freeze();
-        assert_eq!((2, vec![2]), (parts_of(&edge), edge.needs));
+        assert_eq!((2, vec![2]), (parts_of(&edge), edge.totals.needs));
         assert_eq!(vec![2], windows.store.live_generations());
     }
 
@@ -603,7 +615,7 @@ mod tests {
         for cut in 1..=100 {
             let _ = windows.push(one(0, 5, 30));
             let edge = windows.freeze();
-            assert!(edge.needs.len() <= GENERATIONS_MAX, "{:?}", edge.needs);
+            assert!(edge.totals.needs.len() <= GENERATIONS_MAX, "{:?}", edge.totals.needs);
             windows.store.saved(cut);
         }
         assert_eq!(3_000, windows.count(0));
@@ -641,11 +653,48 @@ mod tests {
         assert_eq!(Vec::<u64>::new(), windows.store.live_generations());
     }
 
-    /// Windows can be shared between threads that apply, seal and cut.
+    /// While threads apply, each cut tells exactly what was applied before it, and nothing is
+    /// lost or found twice however cuts, questions and sealing fall between them.
     #[test]
-    fn stores_are_shared() {
-        fn shared<T: Send + Sync>() {}
-        shared::<WindowStore>();
-        shared::<Edge>();
+    fn cuts_are_exact_under_load() {
+        let windows = RwLock::new(Windows::new());
+        let applied = AtomicU64::new(0);
+        let rounds = 400;
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let (windows, applied) = (&windows, &applied);
+                let _ = scope.spawn(move || {
+                    for round in 0..rounds {
+                        // Held while a batch is applied, as the sequencing point does it.
+                        let windows = windows.read();
+                        let series = (round + thread) as usize % SERIES.len();
+                        assert_eq!(0, windows.push(one(series, 40 + round % 7, 3)));
+                        let _ = applied.fetch_add(3, Ordering::Relaxed);
+                    }
+                });
+            }
+            for cut in 1..=60 {
+                let before = {
+                    let mut windows = windows.write();
+                    windows.cut = cut;
+                    applied.load(Ordering::Relaxed)
+                };
+                let edge = windows.read().store.freeze_all(cut);
+                assert_eq!(before, edge.totals.events.iter().sum::<u64>(), "cut {cut}");
+                if cut % 3 > 0 {
+                    windows.read().store.saved(cut);
+                }
+                let windows = windows.read();
+                let found: u64 = (0..SERIES.len()).map(|series| windows.count(series)).sum();
+                assert!((before..=6 * rounds as u64).contains(&found), "{found} after {before}");
+            }
+        });
+        let mut windows = windows.into_inner();
+        let whole = Windows::new();
+        for (round, thread) in (0..rounds).flat_map(|round| [(round, 0), (round, 1)]) {
+            let series = (round + thread) as usize % SERIES.len();
+            let _ = whole.push(one(series, 40 + round % 7, 3));
+        }
+        assert_eq!({ whole }.seal(60), windows.seal(60));
     }
 }

@@ -44,7 +44,8 @@ impl Windows {
     pub(super) fn push(&self, burst: Burst) -> u64 {
         let ends_ns = vec![(START + burst.bucket) * BUCKET_S * SECOND_NS; burst.events];
         let value = |event: usize| burst.size * ((100 + event * 7_919 % 1_009) as f64 / 100.0);
-        let second = |event: usize| if event % 3 == 0 { -(event as f64) } else { f64::NAN };
+        let second =
+            |event: usize| if event.is_multiple_of(3) { -(event as f64) } else { f64::NAN };
         let measures: Vec<f64> =
             (0..burst.events).flat_map(|event| [value(event), second(event)]).collect();
         let rows = Rows {

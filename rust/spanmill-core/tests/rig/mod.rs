@@ -78,9 +78,10 @@ impl Rig {
                 "measures": ["duration", "ttft", "output_tokens"],
                 "distinct": [], "top": []}],
             "objectives": [],
+            "retention": {},
             "limits": {"series": 100_000, "tenant_series": 100_000, "groups": 100,
                 "dimension_values": 100_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
-                "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33,
+                "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33, "disk": 1_u64 << 40,
                 "dedupe_horizon": 900.0, "dedupe_entries": 100_000, "producers": 1_000},
         });
         change(&mut config);

@@ -30,11 +30,23 @@ struct State {
     space: Option<usize>,
     fail_syncs: bool,
     fail_writes: bool,
+    /// Changes until the power is gone.
+    changes_left: Option<u64>,
 }
 
 impl State {
     fn inode(&self, path: &Path) -> io::Result<usize> {
         self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Count a change; fails once there is no power.
+    fn change(&mut self) -> io::Result<()> {
+        match &mut self.changes_left {
+            Some(0) => return Err(io::Error::other("no power")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        Ok(())
     }
 
     fn used(&self) -> usize {
@@ -43,7 +55,7 @@ impl State {
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct MemoryDisk(Arc<Mutex<State>>);
+pub(crate) struct MemoryDisk(Arc<Mutex<State>>);
 
 fn put(bytes: &mut Vec<u8>, at: u64, new: &[u8]) {
     let (start, end) = (at as usize, at as usize + new.len());
@@ -52,20 +64,25 @@ fn put(bytes: &mut Vec<u8>, at: u64, new: &[u8]) {
 }
 
 impl MemoryDisk {
-    pub(super) fn set_space(&self, space: Option<usize>) {
+    pub(crate) fn set_space(&self, space: Option<usize>) {
         self.0.lock().space = space;
     }
 
-    pub(super) fn fail_syncs(&self) {
+    pub(crate) fn fail_syncs(&self) {
         self.0.lock().fail_syncs = true;
     }
 
-    pub(super) fn fail_writes(&self) {
+    pub(crate) fn fail_writes(&self) {
         self.0.lock().fail_writes = true;
     }
 
+    /// Lose power after so many changes: all that follow fail.
+    pub(crate) fn die_after(&self, changes: u64) {
+        self.0.lock().changes_left = Some(changes);
+    }
+
     /// Change a byte where it is, durably, as rot does.
-    pub(super) fn change(&self, path: &Path, at: usize, change: impl Fn(u8) -> u8) {
+    pub(crate) fn change(&self, path: &Path, at: usize, change: impl Fn(u8) -> u8) {
         let mut state = self.0.lock();
         let inode = state.inode(path).expect("is there");
         let inode = &mut state.inodes[inode];
@@ -73,13 +90,29 @@ impl MemoryDisk {
         inode.durable[at] = inode.bytes[at];
     }
 
-    pub(super) fn bytes(&self, path: &Path) -> Vec<u8> {
+    /// Every file, in order.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let state = self.0.lock();
+        state.names.keys().map(|path| path.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Bytes that files have together.
+    pub(crate) fn used(&self) -> usize {
+        self.0.lock().used()
+    }
+
+    pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
         let state = self.0.lock();
         state.inodes[state.inode(path).expect("is there")].bytes.clone()
     }
 
+    /// What is there after the process died: all of it, synced or not.
+    pub(crate) fn outlive(&self) {
+        self.0.lock().changes_left = None;
+    }
+
     /// The same disk, apart from this one.
-    pub(super) fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let state = self.0.lock();
         Self(Arc::new(Mutex::new(State {
             inodes: state.inodes.clone(),
@@ -91,7 +124,7 @@ impl MemoryDisk {
 
     /// What is there after a power cut: `survives` is asked of each sector, and of all
     /// names at once, that were not synced.
-    pub(super) fn crash(&self, survives: &mut dyn FnMut() -> bool) -> Self {
+    pub(crate) fn crash(&self, survives: &mut dyn FnMut() -> bool) -> Self {
         let state = self.0.lock();
         let names = if survives() { &state.names } else { &state.durable_names }.clone();
         let inodes = state.inodes.iter().map(|inode| {
@@ -130,6 +163,7 @@ impl Disk for MemoryDisk {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.0.lock();
         if mode == Mode::Create {
+            state.change()?;
             let inode = state.inodes.len();
             state.inodes.push(Inode::default());
             let _ = state.names.insert(path.to_path_buf(), inode);
@@ -140,18 +174,22 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.change()?;
         let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         let _ = state.names.insert(to.to_path_buf(), inode);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let removed = self.0.lock().names.remove(path);
+        let mut state = self.0.lock();
+        state.change()?;
+        let removed = state.names.remove(path);
         removed.map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync_dir(&self, _folder: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.change()?;
         state.durable_names = state.names.clone();
         Ok(())
     }
@@ -182,6 +220,7 @@ impl DiskFile for MemoryFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.0.lock();
+        state.change()?;
         if state.fail_writes {
             return Err(io::Error::other("bad block"));
         }
@@ -198,6 +237,7 @@ impl DiskFile for MemoryFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
+        state.change()?;
         if state.fail_syncs {
             return Err(io::Error::other("lost in the cable"));
         }
