@@ -11,7 +11,7 @@ import structlog
 from pydantic import AfterValidator, Field
 
 from spanmill import _core
-from spanmill.errors import Closed, JournalFailed, StartError
+from spanmill.errors import Closed, JournalFailed, SpanmillError, StartError
 from spanmill.model import (
     AnyDimensionName,
     Bytes,
@@ -275,6 +275,7 @@ class Maintenance:
         self._on_failure = on_failure
         self._told: Callable[[str | None], None] | None = None
         self._unready: str | None = None
+        self._failing: str | None = None
         self._ticks = 0
         self._demoted = 0
         self._demoted_at_tick = 0
@@ -304,6 +305,7 @@ class Maintenance:
         while not self._stopping.wait(TICK_S):
             try:
                 self._engine.tick()
+                self._failing = None
                 self._ticked_at_s = time.monotonic()
                 self._look(self._engine.unready())
                 self._ticks += 1
@@ -316,6 +318,13 @@ class Maintenance:
                 self._tell(str(error))
                 self._on_failure()
                 return
+            except SpanmillError as error:
+                # A disk that is full, most likely: the next tick may find room.
+                self._ticked_at_s = time.monotonic()
+                if str(error) != self._failing:
+                    log.error("maintenance failed, will retry", reason=str(error))
+                self._failing = str(error)
+                self._look(self._engine.unready())
             except Exception:
                 # Without ticks nothing would ever seal: the next one may succeed.
                 log.exception("maintenance failed, will retry", retry_in_s=TICK_S)

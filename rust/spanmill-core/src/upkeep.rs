@@ -66,18 +66,19 @@ impl Upkeep {
     ///
     /// The journal's; that of a disk that takes no sealed bucket.
     pub(crate) fn tick(&self) -> Result<()> {
-<<<<<<< HEAD
         self.state.journal().map_or(Ok(()), Journal::check)?;
-=======
         // First: the rest writes records of its own, and fails where there is no room for them.
         let prepared = self.state.journal().map_or(Ok(()), Journal::prepare);
->>>>>>> h-sim
         let upkeep = self.state.upkeep.lock();
         let sealed = self.state.seal();
-        retirement::retire(&self.state)?;
+        let retired = retirement::retire(&self.state);
         drop(upkeep);
-        sealed.and_then(|()| self.state.flush_archive())?;
-        prepared
+        let filed = self.state.flush_archive();
+        match prepared.and(sealed).and(retired).and(filed) {
+            // Nothing was decided that could not be written down: there is room, or another tick.
+            Err(Error::Full { .. } | Error::Preparing { .. }) => Ok(()),
+            done => done,
+        }
     }
 
     /// Whether a restart would have much to replay.
@@ -98,8 +99,7 @@ impl Upkeep {
     ///
     /// # Errors
     ///
-    /// [`Error::Folder`]: the earlier checkpoint stays, and the
-    /// journal since.
+    /// [`Error::Folder`]: the earlier checkpoint stays, and the journal since.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let Some((journal, checkpointer)) = self.state.journal().zip(self.checkpointer.as_ref())
         else {
