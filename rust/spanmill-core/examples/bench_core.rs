@@ -22,9 +22,9 @@ const CONFIG: &str = r#"{
         "distinct": [], "top": []}],
     "objectives": [],
     "retention": {},
-            "limits": {"series": 100000, "tenant_series": 25000, "groups": 1000,
-        "dimension_values": 100000, "companion_bytes": 268435456, "memory": 2147483648, "disk": 17179869184,
-        "dedupe_horizon": 900, "dedupe_entries": 8000000, "producers": 100000,
+    "limits": {"series": 100000, "tenant_series": 25000, "groups": 1000,
+        "dimension_values": 100000, "companion_bytes": 268435456, "memory": 2147483648,
+        "dedupe_horizon": 900, "disk": 17179869184, "dedupe_entries": 8000000, "producers": 100000,
         "dimension_bytes": 256, "sources": 1000, "request_bytes": 67108864}
 }"#;
 

@@ -141,6 +141,12 @@ pub enum Error {
         /// Bytes that were to be written.
         wanted: usize,
     },
+    /// The journal's next segment is not ready. Nothing was folded.
+    #[error("no room for {wanted} B in the journal yet: it is being made, send again at once")]
+    Preparing {
+        /// Bytes that were to be written.
+        wanted: usize,
+    },
     /// A batch id came again with other content. Nothing was folded.
     #[error("batch id {0:?} was used for other content before; give each batch an id of its own")]
     BatchConflict(String),
@@ -172,6 +178,9 @@ const CLOCK_RETRY_S: f64 = 5.0;
 /// When a request refused for a full disk may come again, seconds: it takes a person to make room.
 const FULL_RETRY_S: f64 = 10.0;
 
+/// When a request may come again that found the next segment not ready, seconds.
+const PREPARING_RETRY_S: f64 = 0.1;
+
 impl Error {
     /// A word for what a request was refused for, as metrics count it.
     #[must_use]
@@ -182,6 +191,7 @@ impl Error {
             Self::BatchConflict(_) => "batch_conflict",
             Self::Forgotten => "forgotten",
             Self::Full { .. } => "disk_full",
+            Self::Preparing { .. } => "journal_preparing",
             Self::Journal { .. } => "journal_failed",
             Self::Wire { .. } => "malformed",
             _ => "internal",
@@ -194,6 +204,7 @@ impl Error {
         match self {
             Self::ClockSuspect { .. } => Some(CLOCK_RETRY_S),
             Self::Full { .. } => Some(FULL_RETRY_S),
+            Self::Preparing { .. } => Some(PREPARING_RETRY_S),
             _ => None,
         }
     }

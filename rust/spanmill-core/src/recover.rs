@@ -1,5 +1,8 @@
 //! The path back: every record after a checkpoint, in order, through the same `apply`.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use serde::Serialize;

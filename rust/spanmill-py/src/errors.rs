@@ -20,6 +20,7 @@ fn class_name(error: &Error) -> &'static str {
         | Error::Layout { .. } => "DataDamaged",
         Error::Journal { .. } => "JournalFailed",
         Error::Full { .. } => "DiskFull",
+        Error::Preparing { .. } => "Overloaded",
         Error::BatchConflict(_) | Error::Forgotten => "BatchConflict",
         Error::ClockSuspect { .. } => "ClockSuspect",
         Error::Closed => "Closed",

@@ -15,8 +15,6 @@ mod examine;
 mod load;
 mod manifest;
 mod names;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::io;

@@ -41,12 +41,12 @@ use self::waiting::Waiting;
 
 pub(crate) use self::examine::{Examined, Repaired, examine, repair};
 pub(crate) use self::read::{Damage, replay};
-pub(crate) use self::stats::JournalStats;
 
 /// Its folder, in the data folder.
 pub(crate) const FOLDER: &str = "journal";
 
-/// Of the frames and of what is in them; raised whenever either changes.
+/// Of the frames and of what is in them, records and their packed columns included; raised
+/// whenever an older version would read what is written as something else.
 pub(crate) const LAYOUT: u32 = 1;
 
 /// Most that records of our own may use where batches are refused for want of room.
@@ -268,7 +268,11 @@ impl Journal {
         }
         match lsn {
             Some(lsn) => Ok(Slot { journal: self, lsn, filled: false }),
-            None => Err(Error::Full { path: self.folder.clone(), wanted: bytes_max }),
+            None if self.full.load(Ordering::Relaxed) => {
+                Err(Error::Full { path: self.folder.clone(), wanted: bytes_max })
+            }
+            // Segments are used up faster than zeroes can be written.
+            None => Err(Error::Preparing { wanted: bytes_max }),
         }
     }
 

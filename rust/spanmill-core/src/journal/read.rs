@@ -55,6 +55,9 @@ pub(crate) struct Replayed {
     pub bytes: u64,
 }
 
+/// Takes a record: its number, kind and payload.
+pub(crate) type Each<'a> = dyn FnMut(Lsn, u8, &[u8]) -> Result<()> + 'a;
+
 /// Hand every record after `after` to `each`, in order, and say where to go on.
 ///
 /// # Errors
@@ -65,7 +68,7 @@ pub(crate) fn replay(
     folder: &Path,
     after: Lsn,
     weakened: Weakened,
-    each: &mut dyn FnMut(Lsn, u8, &[u8]) -> Result<()>,
+    each: &mut Each<'_>,
 ) -> Result<Replayed> {
     let mut replayed = Replayed::default();
     replayed.next = walk(disk, folder, after, weakened, &mut |found| match found {
@@ -271,8 +274,12 @@ impl Segment {
         let below = self.following.map_or(most + 1, |following| following.0.min(most + 1));
         while at + FRAME_HEAD as u64 <= self.length {
             let length = WINDOW.min((self.length - at) as usize);
-            let candidates: Vec<u64> = self
-                .bytes(at, length)?
+            let bytes = self.bytes(at, length)?;
+            if bytes.iter().all(|&byte| byte == 0) {
+                at += (length - FRAME_HEAD + 1) as u64;
+                continue;
+            }
+            let candidates: Vec<u64> = bytes
                 .windows(FRAME_HEAD)
                 .zip(at..)
                 .filter(|(bytes, _)| (lsn.next()..Lsn(below)).contains(&FrameHead::lsn_of(bytes)))
@@ -322,7 +329,9 @@ impl Segment {
             && head.lsn == lsn
         {
             places.push_back((lsn, at));
-            while places.pop_front_if(|(lsn, _)| *lsn <= head.durable()).is_some() {}
+            while places.front().is_some_and(|&(lsn, _)| lsn <= head.durable()) {
+                let _ = places.pop_front();
+            }
             at += head.bytes();
             lsn = lsn.next();
         }

@@ -144,7 +144,7 @@ fn unused_room_is_given_back() {
         slot.fill(1, vec![7; 10]);
     }
     let none = journal.reserve(2_900).and_then(|_| journal.reserve(2_900)).map(|_| ());
-    assert!(matches!(none, Err(Error::Full { wanted: 2_900, .. })));
+    assert!(matches!(none, Err(Error::Preparing { wanted: 2_900 })));
 }
 
 /// A record is written once all before it are filled, whoever comes first.
@@ -322,7 +322,9 @@ proptest! {
     fn cut_off_anywhere(lengths in prop::collection::vec(0_usize..400, 1..12), share in 0.0..1.0) {
         let disk = MemoryDisk::default();
         let journal = open_with(&disk, 1, Options { first_segment_bytes: 8 << 10, ..options() });
-        lengths.iter().for_each(|&length| drop(append(&journal, length)));
+        for &length in &lengths {
+            let _ = append(&journal, length);
+        }
         prop_assert!(journal.commit().expect("writes"));
         let length = disk.bytes(&log(1)).len();
         let cut = (length as f64 * share) as usize;

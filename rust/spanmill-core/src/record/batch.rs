@@ -380,7 +380,7 @@ mod tests {
 
     fn golden_path() -> PathBuf {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-        folder.join(format!("record-{}.bin", super::super::LAYOUT))
+        folder.join(format!("record-{}.bin", crate::journal::LAYOUT))
     }
 
     proptest! {

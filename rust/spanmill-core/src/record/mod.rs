@@ -17,10 +17,6 @@ pub(crate) use decision::{Duplicate, Retire, Seal, Watermark};
 pub(crate) use definition::{Defined, Definitions, Identity};
 pub use trial::RecordTrial;
 
-/// Of everything in this module and in `pack`; raised whenever an older version would read what is
-/// written as something else. It goes into the head of every segment.
-pub(crate) const LAYOUT: u32 = 1;
-
 /// What a record is of, as its frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

@@ -49,7 +49,7 @@ pub(super) fn plan(with_companions: bool) -> Plan {
             objective("good", json!({"kind": "errors"}), json!([])),
         ],
         "retention": {},
-            "limits": {"series": 100_000, "tenant_series": 100_000, "groups": 100,
+        "limits": {"series": 100_000, "tenant_series": 100_000, "groups": 100,
             "dimension_values": 100_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
             "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33, "disk": 1_u64 << 40,
             "dedupe_horizon": 900, "dedupe_entries": 1_000, "producers": 10},

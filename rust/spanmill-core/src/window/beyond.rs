@@ -44,6 +44,10 @@ impl Kept {
     /// What memory and the disk hold together.
     pub(crate) fn with(&self, disk: &OnDisk) -> Self {
         let mut both = self.clone();
+        if self.sealed().is_none() {
+            // Before the first pass there is nothing that memory could have let go of.
+            return both;
+        }
         both.each(|used, tier, first| {
             let on_disk = disk.first_s[used as usize][tier];
             // The disk must reach up to where memory begins, or to the last bucket built.

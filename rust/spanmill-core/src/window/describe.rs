@@ -14,7 +14,11 @@ impl WindowStore {
     /// however it got there, and in however many parts it is.
     pub(crate) fn describe(&self, series: u32, (kept, used): (&Kept, Use), out: &mut Writer) {
         let shard = self.shard(series).lock();
-        let Some(windows) = shard.series.get(slot_of(series)) else { return out.varint(0) };
+        let Some(windows) = shard.series.get(slot_of(series)) else {
+            // As one that never held anything: a restart makes no room for those.
+            out.varint(0);
+            return out.varint(0);
+        };
         out.varint(windows.events);
         if let Some(rings) = windows.rings.as_deref() {
             for (tier, info) in TIERS.iter().enumerate() {

@@ -38,11 +38,12 @@ const EXPORT_S: i64 = 300;
 const FINE_S: i64 = 60;
 
 pub(super) fn down(second: i64, width_s: i64) -> i64 {
-    second.div_euclid(width_s) * width_s
+    // What reaches back for ever stays there.
+    second.div_euclid(width_s).saturating_mul(width_s)
 }
 
 pub(super) fn up(second: i64, width_s: i64) -> i64 {
-    -down(-second, width_s)
+    -down(second.saturating_neg(), width_s)
 }
 
 /// From where on each tier holds buckets: the same for all series of one use.

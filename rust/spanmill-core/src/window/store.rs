@@ -142,7 +142,8 @@ impl Shard {
 
     /// Whether nothing but the count of its events is left of a series.
     pub(super) fn is_silent(&self, series: u32) -> bool {
-        let silent = self.series.get(slot_of(series)).is_some_and(SeriesWindows::is_silent);
+        // One that never held anything has no place after a restart.
+        let silent = self.series.get(slot_of(series)).is_none_or(SeriesWindows::is_silent);
         let from = self.passed.live_from(slot_of(series));
         // What is just being sealed is in neither of its places.
         silent
@@ -383,7 +384,8 @@ impl WindowStore {
     pub fn forget(&self, series: u32) -> Option<u64> {
         let mut shard = self.shard(series).lock();
         let silent = shard.is_silent(series);
-        silent.then(|| std::mem::take(&mut shard.series[slot_of(series)].events))
+        let windows = shard.series.get_mut(slot_of(series));
+        silent.then(|| windows.map_or(0, |windows| std::mem::take(&mut windows.events)))
     }
 }
 

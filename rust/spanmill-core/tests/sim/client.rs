@@ -49,14 +49,6 @@ impl Counts {
     }
 }
 
-/// One time that a batch was sent and may have been taken.
-#[derive(Debug, Clone, Copy)]
-pub struct Attempt {
-    pub now_ns: i64,
-    /// Its record; unknown where the power went before it was told.
-    pub lsn: Option<Lsn>,
-}
-
 /// A batch that waits to be acknowledged, or was.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -67,14 +59,14 @@ pub struct Batch {
     pub first_sent_ns: Option<i64>,
     /// What was answered, whenever it was.
     pub response: Option<Vec<u8>>,
-    /// Copies that the engine holds.
-    pub held: u64,
-    /// Copies that it held for certain when power was last there: an acknowledgement was seen.
+    /// Copies that the engine counted: their records, and when they came.
+    pub counted: Vec<(Lsn, i64)>,
+    /// How many of them were promised to stay: it said that they are durable.
     pub safe: u64,
-    pub attempts: Vec<Attempt>,
     pub slot: u32,
 }
 
+<<<<<<< HEAD
 impl Batch {
     /// Copies that may be there after a crash, at the most.
     fn possible(&self, known: Known) -> u64 {
@@ -86,6 +78,8 @@ impl Batch {
     }
 }
 
+=======
+>>>>>>> h-lead
 /// A sender.
 #[derive(Debug)]
 pub struct Client {
@@ -144,9 +138,8 @@ impl Client {
             counts,
             first_sent_ns: None,
             response: None,
-            held: 0,
+            counted: Vec::new(),
             safe: 0,
-            attempts: Vec::new(),
             slot,
         });
         self.open.len() - 1
@@ -209,15 +202,18 @@ impl Client {
     /// What the engine must hold of it now.
     pub fn expected(&self) -> Counts {
         let mut all = Counts::default();
-        self.done.iter().chain(&self.open).for_each(|batch| all.add(&batch.counts, batch.held));
+        self.done
+            .iter()
+            .chain(&self.open)
+            .for_each(|batch| all.add(&batch.counts, batch.counted.len() as u64));
         all
     }
 
-    /// After a crash: find out of which batches it kept a copy, from the number of events that
-    /// it holds and did not hold before.
+    /// After a crash: what is there is everything up to the record `last`, and nothing else.
     ///
     /// # Errors
     ///
+<<<<<<< HEAD
     /// Why no choice of what may be there makes this number.
     pub fn settle(&mut self, received: u64) -> Result<(), String> {
         let safe: u64 = self.batches().map(|batch| batch.counts.received * batch.safe).sum();
@@ -243,9 +239,25 @@ impl Client {
             let taken = (extra / events).min(copies);
             extra -= taken * events;
             batch.held = batch.safe + taken;
+=======
+    /// Where that would be less than was promised, or is not what was `received`.
+    pub fn settle(&mut self, last: Lsn, received: u64) -> Result<(), String> {
+        let name = &self.name;
+        for batch in self.done.iter_mut().chain(&mut self.open) {
+            let before = batch.counted.clone();
+            batch.counted.retain(|(lsn, _)| *lsn <= last);
+            if (batch.counted.len() as u64) < batch.safe {
+                return Err(format!(
+                    "{name}: acknowledged, and lost: {} events of the records {before:?}; the log \
+                     ends with {last}",
+                    batch.counts.received
+                ));
+            }
+>>>>>>> h-lead
         }
-        if extra > 0 {
-            return Err(told("events counted more than once"));
+        let expected = self.expected().received;
+        if expected != received {
+            return Err(format!("{name}: {received} events are counted instead of {expected}"));
         }
         Ok(())
     }

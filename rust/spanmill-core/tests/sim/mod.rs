@@ -17,6 +17,7 @@ mod client;
 mod disk;
 mod otlp;
 mod random;
+mod twin;
 mod world;
 
 use std::fmt;
@@ -45,6 +46,9 @@ pub struct Report {
     pub failed_syncs: u64,
     pub sync_errors: u64,
     pub no_room: u64,
+    pub twins: u64,
+    pub rot_refused: u64,
+    pub rot_harmless: u64,
 }
 
 impl AddAssign for Report {
@@ -60,6 +64,9 @@ impl AddAssign for Report {
         self.failed_syncs += other.failed_syncs;
         self.sync_errors += other.sync_errors;
         self.no_room += other.no_room;
+        self.twins += other.twins;
+        self.rot_refused += other.rot_refused;
+        self.rot_harmless += other.rot_harmless;
     }
 }
 

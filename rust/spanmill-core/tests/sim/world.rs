@@ -10,14 +10,17 @@ use spanmill_core::error::Error;
 use spanmill_core::{Engine, Lsn, Outside, Weakened};
 
 use super::check;
-use super::client::{Attempt, Client, Known, SLOW_S, Times};
+use super::client::{Client, Known, SLOW_S, Times};
 use super::disk::{Faults, SimDisk};
 use super::random::Random;
-use super::{Report, Violation};
+use super::{Report, Violation, twin};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const START_S: i64 = 1_795_219_200;
 const FOLDER: &str = "/data";
+
+/// Silence as long as this never comes.
+const NEVER_IDLE_S: f64 = 86_000.0;
 
 /// A batch is sent again within this time: what is remembered of it goes after 15 min.
 const RETRIED_WITHIN_NS: i64 = 600 * SECOND_NS;
@@ -42,15 +45,15 @@ impl Kind {
         // What is shipped, now and then: no bug may hide behind small numbers.
         let real = random.once_in(150);
         let segment_bytes =
-            if real { 64 << 20 } else { *random.pick(&[4 << 10, 16 << 10, 64 << 10]) };
+            if real { 64 << 20 } else { *random.pick(&[8 << 10, 16 << 10, 64 << 10]) };
         Self {
             segment_bytes,
             first_segment_bytes: if real {
                 4 << 20
             } else {
-                *random.pick(&[4 << 10, segment_bytes])
+                *random.pick(&[8 << 10, segment_bytes])
             },
-            reserve_bytes: if real { 32 << 20 } else { segment_bytes / 2 },
+            reserve_bytes: if real { 32 << 20 } else { segment_bytes },
             lateness_s: *random.pick(&[5.0, 20.0, 60.0]),
             idle_s: *random.pick(&[10.0, 30.0, 86_400.0]),
             steps_back,
@@ -68,7 +71,7 @@ impl Kind {
         let (distinct, top): (&[&str], &[&str]) =
             if self.companions { (&["model"], &["model"]) } else { (&[], &[]) };
         let config = json!({
-            "data_dir": FOLDER, "durability": "sync",
+            "data_dir": FOLDER, "durability": "sync", "retention": {},
             "window": {"lateness_s": self.lateness_s, "future_skew_s": 5.0, "idle_s": self.idle_s},
             "views": [
                 {"name": "requests", "where": [], "dimensions": ["service", "model"],
@@ -87,7 +90,7 @@ impl Kind {
             ],
             "limits": {"series": 1_000, "tenant_series": 1_000, "groups": 100,
                 "dimension_values": 1_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
-                "sources": 100, "request_bytes": 1 << 20, "memory": 1_u64 << 30,
+                "sources": 100, "request_bytes": 1 << 20, "memory": 1_u64 << 30, "disk": 1_u64 << 30,
                 "dedupe_horizon": 900.0, "dedupe_entries": 100_000, "producers": 1_000},
         });
         Config::from_json(&config.to_string()).expect("a valid config")
@@ -116,6 +119,8 @@ pub struct World {
     behind_s: i64,
     /// The disk may be full, or have failed, without the engine's fault.
     in_trouble: bool,
+    /// Nothing goes wrong any more.
+    is_calm: bool,
     report: Report,
 }
 
@@ -137,6 +142,7 @@ impl World {
             waiting: Vec::new(),
             behind_s: 0,
             in_trouble: false,
+            is_calm: false,
             report: Report::default(),
             random,
         }
@@ -185,6 +191,9 @@ impl World {
 
     /// When the power goes next: often while still recovering.
     fn next_faults(&mut self) -> Faults {
+        if self.is_calm {
+            return Faults::default();
+        }
         let power_cut_at = match self.random.below(4) {
             0 => Some(1 + self.random.below(30)),
             1 => Some(1 + self.random.below(200)),
@@ -247,10 +256,15 @@ impl World {
             let now_ns = self.clock.now_ns();
             self.clients[who].begin(now_ns, self.kind.times, &mut self.random)
         };
-        self.send_batch(who, which)
+        self.send_batch(who, which, true)
     }
 
-    fn send_batch(&mut self, who: usize, which: usize) -> Result<(), Violation> {
+    fn send_batch(
+        &mut self,
+        who: usize,
+        which: usize,
+        may_wait: bool,
+    ) -> Result<(), Violation> {
         let now_ns = self.clock.now_ns();
         let engine = self.engine.as_ref().expect("runs between crashes");
         let client = &self.clients[who];
@@ -268,36 +282,31 @@ impl World {
         match outcome {
             Ok(receipt) => {
                 self.report.requests += 1;
-                batch.attempts.push(Attempt { now_ns, lsn: Some(receipt.lsn) });
-                match (known, batch.held) {
-                    (Known::Not, _) => batch.held += 1,
-                    (_, 0) => batch.held = 1,
+                match (known, batch.counted.is_empty()) {
+                    (Known::Not, _) | (_, true) => batch.counted.push((receipt.lsn, now_ns)),
                     _ => self.report.duplicates += 1,
                 }
                 let first = batch.response.get_or_insert_with(|| receipt.response.clone());
                 if *first != receipt.response {
-                    return Err(Violation(format!(
-                        "{name}: answered {first:?}, then {:?}",
-                        receipt.response
-                    )));
+                    let told = format!("{name}: answered {first:?}, then {:?}", receipt.response);
+                    return Err(Violation(told));
                 }
                 let bytes = batch.bytes.clone();
                 self.waiting.push(Waiting { client: who, bytes, lsn: receipt.lsn });
                 self.collect();
                 Ok(())
             }
-            Err(_) if self.disk.is_off() => {
-                batch.attempts.push(Attempt { now_ns, lsn: None });
-                Ok(())
-            }
+            Err(_) if self.disk.is_off() => Ok(()),
             Err(Error::Full { .. }) if self.in_trouble => {
                 self.report.full += 1;
                 Ok(())
             }
-            Err(Error::Journal { .. }) if self.in_trouble => {
-                batch.attempts.push(Attempt { now_ns, lsn: None });
-                self.exit()
+            // Room is made by the tick, here where no thread of the engine's own makes it.
+            Err(Error::Full { .. }) if may_wait => {
+                self.tick()?;
+                if self.disk.is_off() { Ok(()) } else { self.send_batch(who, which, false) }
             }
+            Err(Error::Journal { .. }) if self.in_trouble => self.exit(),
             Err(error) => Err(Violation(format!("{name}: refused: {error}"))),
         }
     }
@@ -322,14 +331,8 @@ impl World {
             let Some(batch) = client.open.iter_mut().find(|batch| batch.bytes == bytes) else {
                 continue;
             };
-            batch.safe = match client.known {
-                Known::Not => {
-                    let mut lsns = batch.attempts.iter().filter_map(|attempt| attempt.lsn);
-                    let _ = lsns.find(|it| *it == lsn);
-                    batch.safe + 1
-                }
-                _ => 1,
-            };
+            let durable = batch.counted.iter().filter(|(of, _)| *of <= lsn).count() as u64;
+            batch.safe = batch.safe.max(durable);
             if !self.random.once_in(4) {
                 self.report.acknowledged += 1;
                 client.acknowledge(&bytes);
@@ -480,7 +483,7 @@ impl World {
         let found = check::sources(engine).map_err(Violation)?;
         for client in &mut self.clients {
             let received = found.get(&client.name).map_or(0, |counts| counts.received);
-            client.settle(received).map_err(Violation)?;
+            client.settle(engine.durable(), received).map_err(Violation)?;
         }
         check::counts(engine, &self.clients).map_err(Violation)?;
         let fingerprint = engine.fingerprint().expect("open");
@@ -519,15 +522,59 @@ impl World {
         Ok(())
     }
 
+    /// A bit that changes in what was synced is seen, or was of no use.
+    fn rot(&mut self) -> Result<(), Violation> {
+        while self.engine().commit().map_err(|error| Violation(error.to_string()))? {}
+        self.checkpoint()?;
+        let fingerprint = self.engine().fingerprint().expect("open");
+        self.drop_engine();
+        let disk = self.disk.copy(|_| true);
+        let files = disk.files();
+        let (path, length) = self.random.pick(&files);
+        if *length == 0 {
+            return Ok(());
+        }
+        let at = self.random.below(*length as u64) as usize;
+        disk.rot(path, at, 1 << self.random.below(8));
+        match Engine::open_outside(&self.config, &self.outside(disk)) {
+            Err(
+                Error::Damaged { .. }
+                | Error::JournalDamaged { .. }
+                | Error::Layout { .. }
+                | Error::Record { .. }
+                | Error::NoCheckpoint { .. },
+            ) => self.report.rot_refused += 1,
+            Err(error) => {
+                return Err(Violation(format!("rot at {at} of {}: {error}", path.display())));
+            }
+            Ok(engine) => {
+                let found = engine.fingerprint().expect("open");
+                if fingerprint != found {
+                    let told = check::difference(&fingerprint, &found);
+                    return Err(Violation(format!(
+                        "rot at {at} of {}: misread: {told}",
+                        path.display()
+                    )));
+                }
+                self.report.rot_harmless += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// Everything calms down, every client gets its answers, and all of it is looked at.
     fn finish(&mut self) -> Result<(), Violation> {
         self.disk.say("the end");
+        self.is_calm = true;
         self.disk.set_faults(|faults| *faults = Faults::default());
         self.tick()?;
         for _ in 0..100 {
             for who in 0..self.clients.len() {
-                for which in (0..self.clients[who].open.len()).rev() {
-                    self.send_batch(who, which)?;
+                let mut which = 0;
+                // An answer may take any of them away.
+                while which < self.clients[who].open.len() {
+                    self.send_batch(who, which, true)?;
+                    which += 1;
                 }
             }
             self.tick()?;
@@ -542,7 +589,12 @@ impl World {
         }
         check::counts(self.engine(), &self.clients).map_err(Violation)?;
         self.crash_here()?;
-        self.disk.set_faults(|faults| *faults = Faults::default());
+        self.tick()?;
+        if self.kind.idle_s > NEVER_IDLE_S {
+            twin::compare(self.engine(), &self.config, &self.clients, self.now_ns())?;
+            self.report.twins += 1;
+        }
+        self.rot()?;
         let (syncs, full) = self.disk.troubles();
         self.report.sync_errors = syncs;
         self.report.no_room = full;

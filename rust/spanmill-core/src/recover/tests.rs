@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::{Checkpointer, Parts, Progress, Report, Sealed, examine, load};
-use crate::Outside;
+use super::{Outside, Restart, recover};
+use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed, examine, load};
 use crate::clock::{ManualClock, SECOND_NS};
 use crate::config::Config;
 use crate::disk::Disk;
@@ -18,7 +18,6 @@ use crate::ingest::{Sender, ingest};
 use crate::journal::tests::memory::MemoryDisk;
 use crate::journal::{Journal, Lsn, Weakened};
 use crate::query;
-use crate::recover::{Restart, recover};
 use crate::retirement::retire;
 use crate::state::State;
 
@@ -166,7 +165,9 @@ impl Daemon {
     fn tick(&self, now_s: i64) {
         self.clock.set(now_s * SECOND_NS);
         // Each time: when a round of letting go comes, a restart begins to count anew.
-        self.state.retired_at_ns.store(i64::MIN / 2, Ordering::Relaxed);
+        for last_ns in [&self.state.retired_at_ns, &self.state.values_looked_through_ns] {
+            last_ns.store(i64::MIN / 2, Ordering::Relaxed);
+        }
         let upkeep = self.state.upkeep.lock();
         self.state.seal().expect("there is room");
         retire(&self.state).expect("there is room");
