@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::journal::{Journal, Lsn};
 use crate::retirement;
 use crate::state::State;
@@ -28,6 +28,9 @@ pub(crate) struct LastCheckpoint {
     /// Why the newest attempt failed; `None` where it did not.
     pub error: Option<String>,
 }
+
+/// With less room than this in the journal nearly every batch is refused.
+const SMALL_BATCH_BYTES: u64 = 256 << 10;
 
 /// How long a batch may take from its number to its record, as a rule.
 const ENCODING: Duration = Duration::from_millis(1);
@@ -63,14 +66,19 @@ impl Upkeep {
     ///
     /// The journal's; that of a disk that takes no sealed bucket.
     pub(crate) fn tick(&self) -> Result<()> {
+        self.state.journal().map_or(Ok(()), Journal::check)?;
         // First: the rest writes records of its own, and fails where there is no room for them.
         let prepared = self.state.journal().map_or(Ok(()), Journal::prepare);
         let upkeep = self.state.upkeep.lock();
         let sealed = self.state.seal();
-        retirement::retire(&self.state)?;
+        let retired = retirement::retire(&self.state);
         drop(upkeep);
-        sealed.and_then(|()| self.state.flush_archive())?;
-        prepared
+        let filed = self.state.flush_archive();
+        match prepared.and(sealed).and(retired).and(filed) {
+            // Nothing was decided that could not be written down: there is room, or another tick.
+            Err(Error::Full { .. } | Error::Preparing { .. }) => Ok(()),
+            done => done,
+        }
     }
 
     /// Whether a restart would have much to replay.
@@ -91,8 +99,7 @@ impl Upkeep {
     ///
     /// # Errors
     ///
-    /// [`Error::Folder`](crate::error::Error::Folder): the earlier checkpoint stays, and the
-    /// journal since.
+    /// [`Error::Folder`]: the earlier checkpoint stays, and the journal since.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let Some((journal, checkpointer)) = self.state.journal().zip(self.checkpointer.as_ref())
         else {
@@ -115,6 +122,28 @@ impl Upkeep {
         });
         self.note(&written);
         written.map(drop)
+    }
+
+    /// Why requests are refused, to be sent again; `None` while they are not.
+    pub(crate) fn unready(&self) -> Option<String> {
+        let (ahead, of) = match self.state.sequence.clock_suspicion(self.state.clock.steady_ns()) {
+            Some(votes) => votes,
+            None => return self.no_room(),
+        };
+        Some(Error::ClockSuspect { ahead, of }.to_string())
+    }
+
+    /// A full disk: room in hand may be left, but not for a batch of any size.
+    fn no_room(&self) -> Option<String> {
+        let stats = self.state.journal()?.stats();
+        if let Some(failed) = stats.failed {
+            return Some(failed);
+        }
+        let wanted = SMALL_BATCH_BYTES;
+        (stats.full && stats.free_bytes < wanted).then(|| {
+            let path = self.config.data_dir.clone();
+            Error::Full { path, wanted: wanted as usize }.to_string()
+        })
     }
 
     fn note(&self, written: &Result<Report>) {

@@ -295,7 +295,12 @@ impl Journal {
         self.waiting.durable()
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether anything can be written at all, now or later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] once it failed.
+    pub(crate) fn check(&self) -> Result<()> {
         self.failed.get().map_or(Ok(()), |failure| Err(failure.error()))
     }
 

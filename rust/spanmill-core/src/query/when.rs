@@ -45,7 +45,6 @@ pub(super) fn watermark(state: &State) -> Option<String> {
 
 /// What all series of a question hold.
 pub(super) struct Held {
-    /// In memory.
     memory: Kept,
     /// In memory and on disk.
     all: Kept,
@@ -60,19 +59,14 @@ impl Held {
         Self { memory, all, used }
     }
 
-    /// What answers from `start` on: memory, wherever it can.
-    fn from(&self, start: i64) -> &Kept {
-        if start >= self.memory.start_s(self.used) { &self.memory } else { &self.all }
-    }
-
     /// Width of the finest buckets that are still held at `at`, seconds.
     fn width_at(&self, at: i64) -> i64 {
-        self.from(at).width_at(self.used, at)
+        self.all.width_at(self.used, at)
     }
 
     /// The window that answers for [start, end), seconds; an error where nothing of it is held.
     fn reach(&self, window: (i64, i64)) -> Result<(i64, i64)> {
-        let (start, end) = self.from(window.0).reach(self.used, window);
+        let (start, end) = self.all.reach(self.used, window);
         if start < end {
             return Ok((start, end));
         }
@@ -173,8 +167,7 @@ impl Range {
 
     fn asked(&self, step: i64, held: &Held) -> Result<Steps> {
         let steps = self.cut(step);
-        // What memory holds too coarsely may be finer on disk.
-        let width = held.all.width_at(held.used, steps.start);
+        let width = held.width_at(steps.start);
         if step % width == 0 {
             return Ok(steps);
         }
