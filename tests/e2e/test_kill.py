@@ -1,8 +1,9 @@
-"""`kill -9` at any instant, under a client that tries again: nothing lost, nothing counted twice."""
+"""`kill -9` at any instant, under a client that tries again: nothing lost, nothing twice."""
 
 import json
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -164,7 +165,7 @@ def test_kills_leave_no_trace(
     """
     seed = random.randrange(2**32)
     # Shown where the test fails.
-    print(f"seed {seed}")
+    sys.stdout.write(f"seed {seed}\n")
     draw = random.Random(seed)
     now_ns = time.time_ns()
     load = senders(now_ns, seed)
