@@ -10,6 +10,7 @@ use crate::archive::Archive;
 use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
 use crate::codec::Writer;
+use crate::columns::Dictionaries;
 use crate::config::{Config, Limits};
 use crate::dedupe;
 use crate::disk::Disk;
@@ -116,6 +117,7 @@ pub(crate) struct State {
     pub ledger: Ledger,
     pub stats: Stats,
     pub scratch: Scratch,
+    pub dictionaries: Dictionaries,
     /// Steady time of the last round of retirement, nanoseconds.
     pub retired_at_ns: AtomicI64,
     /// Steady time before which no value could be let go of, nanoseconds.
@@ -152,6 +154,7 @@ impl State {
             journal: OnceLock::new(),
             sequence: Sequencer::new(&config.window, dedupe_limits(&limits)),
             ledger: Ledger::new(limits.sources),
+            dictionaries: Dictionaries::new(limits.producers),
             limits,
             stats: Stats::default(),
             scratch: Scratch::default(),

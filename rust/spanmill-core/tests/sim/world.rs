@@ -292,12 +292,12 @@ impl World {
                 Ok(())
             }
             Err(_) if self.disk.is_off() => Ok(()),
-            Err(Error::Full { .. }) if self.in_trouble => {
+            Err(Error::Full { .. } | Error::Preparing { .. }) if self.in_trouble => {
                 self.report.full += 1;
                 Ok(())
             }
             // Room is made by the tick, here where no thread of the engine's own makes it.
-            Err(Error::Full { .. }) if may_wait => {
+            Err(Error::Full { .. } | Error::Preparing { .. }) if may_wait => {
                 self.tick()?;
                 if self.disk.is_off() { Ok(()) } else { self.send_batch(who, which, false) }
             }
