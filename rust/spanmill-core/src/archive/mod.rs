@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use self::cache::Cache;
 use self::segment::{Extent, Index, Scratch, Segment};
@@ -62,7 +63,7 @@ pub(crate) struct Archive {
 }
 
 /// Figures for `/metrics`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Figures {
     pub files: usize,
     /// By tier.
