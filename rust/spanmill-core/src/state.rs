@@ -108,7 +108,6 @@ pub(crate) struct State {
     pub limits: Limits,
     pub future_skew_ns: i64,
     pub clock: Arc<dyn Clock>,
-    pub disk: Arc<dyn Disk>,
     pub secret: Secret,
     pub folder: PathBuf,
     /// Told what is recovered; there is none before that, and none while durability is off.
@@ -149,7 +148,6 @@ impl State {
             future_skew_ns: (config.window.future_skew_s * SECOND_NS as f64) as i64,
             clock,
             secret: Secret::of_folder(&*disk, &config.data_dir)?,
-            disk,
             folder: config.data_dir.clone(),
             journal: OnceLock::new(),
             sequence: Sequencer::new(&config.window, dedupe_limits(&limits)),

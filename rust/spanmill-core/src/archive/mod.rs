@@ -70,8 +70,9 @@ pub(crate) struct Figures {
     pub bytes: [u64; TIERS.len()],
     /// Files that went before their time, for want of room.
     pub shed: u64,
-    /// Bytes in memory that the disk did not take yet.
+    /// Bytes in memory that the disk did not take yet, and the record of the first such pass.
     pub backlog_bytes: usize,
+    pub unwritten_since: Option<Lsn>,
 }
 
 /// Series of a view to put buckets back to.
@@ -298,12 +299,14 @@ impl Archive {
     }
 
     pub(crate) fn figures(&self) -> Figures {
+        let unwritten_since = self.unwritten_since();
         let catalog = self.catalog.lock();
         Figures {
             files: catalog.files().count(),
             bytes: catalog.bytes(),
             shed: catalog.shed,
             backlog_bytes: self.backlog_bytes.load(Ordering::Relaxed),
+            unwritten_since,
         }
     }
 }

@@ -27,7 +27,7 @@ const FOLDER_OF_ALL: &str = "/data";
 struct Bytes(Arc<Mutex<Vec<u8>>>);
 
 impl DiskFile for Bytes {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.lock().len() as u64)
     }
 
