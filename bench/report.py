@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from bench.scenario import UNASKED
+from bench.scenario import IN_CORE, UNASKED
 from bench.trial import Trial, median
 
 RUNS_MIN: Final = 5
@@ -68,6 +68,15 @@ def _unmoved(trials: list[Trial]) -> float:
     return ratio(trials, "query-ingest", UNASKED, "spans_per_s")
 
 
+def _durable(batch: int) -> Callable[[list[Trial]], float]:
+    return lambda trials: ratio(trials, f"durability-{batch}", "spanmill, off", "spans_per_s")
+
+
+def _record_bytes(trials: list[Trial]) -> float:
+    found = [_span_bytes(trial) for trial in _of(trials, "journal", "spanmill")]
+    return statistics.median(found) if found else math.nan
+
+
 def _ack_p99(trials: list[Trial]) -> float:
     return _ack(_of(trials, "ack-latency", "spanmill"), "p99")
 
@@ -79,6 +88,8 @@ def _query_p99(trials: list[Trial]) -> float:
 
 TARGETS: Final = (
     Target("core", "spans/s, one thread", 4.0, _wall("core"), " M"),
+    Target("journal", "spans/s recovered, one thread", 6.0, _wall("journal"), " M"),
+    Target("journal", "bytes a span on the disk", 40, _record_bytes, " B", at_most=True),
     Target("e2e-4096", "spans/s, loader on the same cores", 1.5, _wall("e2e-4096"), " M"),
     Target("e2e-4096", "spans per CPU-second, × floor", 0.5, _over("e2e-4096", "floor"), " ×"),
     Target("e2e-4096", "spans per CPU-second, × nop", 4, _over("e2e-4096", "nop"), " ×"),
@@ -95,11 +106,13 @@ TARGETS: Final = (
     Target(
         "e2e-512", "the same, × signal_to_metrics", 8, _over("e2e-512", "signal_to_metrics"), " ×"
     ),
+    Target("durability-4096", "spans/s, synced × off", 0.85, _durable(4096), " ×"),
+    Target("durability-512", "spans/s, synced × off", 0.85, _durable(512), " ×"),
     Target("ack-latency", "acknowledged, p99", 10, _ack_p99, " ms", at_most=True),
     Target("query-latency", "ten queries a second, p99", 50, _query_p99, " ms", at_most=True),
     Target("query-ingest", "spans/s, × the same without queries", 0.9, _unmoved, " ×"),
 )
-"""What the design wants of these scenarios. Nothing is journaled yet: durability is off."""
+"""What the design wants of these scenarios. Where it is not the question, durability is sync."""
 
 
 _FIGURES_HEAD: Final = (
@@ -138,8 +151,8 @@ def _figures(trials: list[Trial]) -> list[str]:
         if not of:
             continue
         rate, per_cpu = median(of, "spans_per_s"), median(of, "spans_per_cpu_s")
-        acks = "–" if scenario == "core" else _acks(of)
-        rss = "–" if scenario == "core" else f"{median(of, 'rss_mb'):.0f}"
+        acks = "–" if scenario in IN_CORE else _acks(of)
+        rss = "–" if scenario in IN_CORE else f"{median(of, 'rss_mb'):.0f}"
         lines.append(
             f"| {scenario} | {server} | {rate / 1e6:.2f} | {rate * _span_bytes(of[0]) / 1e6:.0f} "
             f"| {per_cpu / 1e6:.2f} | {rss} | {acks} |"
@@ -161,7 +174,7 @@ def _of(trials: list[Trial], scenario: str, server: str) -> list[Trial]:
 
 
 def _span_bytes(trial: Trial) -> float:
-    if trial.scenario == "core":
+    if trial.scenario in IN_CORE:
         return float(trial.load["bytes"] / trial.load["spans"])
     return float(trial.load["span_bytes"])
 

@@ -17,7 +17,19 @@ from bench.payload import Pool
 from bench.servers import Server, ServerError
 from bench.trial import Trial, load, median
 
-NAMES: Final = ("core", "e2e-4096", "e2e-512", "ack-latency", "query-latency", "query-ingest")
+NAMES: Final = (
+    "core",
+    "journal",
+    "e2e-4096",
+    "e2e-512",
+    "spanbatch-4096",
+    "spanbatch-512",
+    "durability-4096",
+    "durability-512",
+    "ack-latency",
+    "query-latency",
+    "query-ingest",
+)
 ACK_LOAD: Final = 0.7
 """The open loop's rate, as a share of what spanmill took in `e2e-512` of the same run."""
 
@@ -27,8 +39,14 @@ OPEN_LOOPS: Final = ("ack-latency", "query-latency")
 QUERIES_PER_S: Final = {"ack-latency": 1.0, "query-latency": 10.0, "query-ingest": 10.0}
 """API queries beside the load; none in the other scenarios."""
 
+IN_CORE: Final = {"core": "bench_core", "journal": "bench_journal"}
+"""Scenarios without a server, and the example that each runs on one thread."""
+
 UNASKED: Final = "spanmill, unasked"
 """The same daemon without queries beside its load, in the same round."""
+
+UNSYNCED: Final = {f"spanmill, {it}": it for it in ("relaxed", "off")}
+"""The same daemon with a weaker durability, in the same round."""
 
 CORE_BATCH: Final = 4096
 _ROOT: Final = Path(__file__).parent.parent
@@ -67,8 +85,8 @@ class Bench:
     def _scenario(self, name: str, before: list[Trial]) -> Iterator[Trial]:
         ours: dict[str, Starter] = {"spanmill": servers.spanmill, "floor": servers.floor}
         match name:
-            case "core":
-                yield from self._core()
+            case "core" | "journal":
+                yield from self._in_core(name)
             case "ack-latency" | "query-latency":
                 reached = [t for t in before if (t.scenario, t.server) == ("e2e-512", "spanmill")]
                 rate = ACK_LOAD * median(reached, "spans_per_s")
@@ -77,6 +95,13 @@ class Bench:
                     yield from self._turns(name, asked, batch=512, spans_per_s=rate)
                 else:
                     yield Trial(name, "spanmill", 0, problem="e2e-512 gave no rate to load it with")
+            case "durability-4096" | "durability-512":
+                weaker = {name: partial(servers.spanmill, it) for name, it in UNSYNCED.items()}
+                batch = int(name.removeprefix("durability-"))
+                yield from self._turns(name, {"spanmill": servers.spanmill, **weaker}, batch=batch)
+            case "spanbatch-4096" | "spanbatch-512":
+                batch = int(name.removeprefix("spanbatch-"))
+                yield from self._turns(name, ours, batch=batch, columns=True)
             case "query-ingest":
                 undisturbed = {"spanmill": servers.spanmill, UNASKED: servers.spanmill}
                 yield from self._turns(name, undisturbed, batch=4096)
@@ -95,6 +120,7 @@ class Bench:
         *,
         batch: int,
         spans_per_s: float | None = None,
+        columns: bool = False,
     ) -> Iterator[Trial]:
         for turn in range(self.runs):
             # The order rotates, so that nobody always follows the same neighbour.
@@ -111,6 +137,7 @@ class Bench:
                             batch=batch,
                             seconds=self.seconds,
                             spans_per_s=spans_per_s,
+                            columns=columns,
                         )
                         asked = 0.0 if which == UNASKED else QUERIES_PER_S.get(name, 0.0)
                         load(trial, server, plan, queries_per_s=asked)
@@ -118,13 +145,13 @@ class Bench:
                     trial.problem = str(failure)
                 yield trial
 
-    def _core(self) -> Iterator[Trial]:
+    def _in_core(self, name: str) -> Iterator[Trial]:
         with tempfile.TemporaryDirectory(prefix="spanmill-bench-") as folder:
             files = []
             for n, request in enumerate(Pool.load(self.pool).requests(CORE_BATCH)):
                 files.append(Path(folder, f"{n}.pb"))
                 files[-1].write_bytes(request.fresh(time.time_ns(), 1 + n * CORE_BATCH))
-            command = [*_CARGO, "--example", "bench_core", "--"]
+            command = [*_CARGO, "--example", IN_CORE[name], "--"]
             command += ["--trials", str(self.runs), "--seconds", str(self.seconds)]
             ran = subprocess.run(
                 command + [str(file) for file in files],
@@ -135,11 +162,11 @@ class Bench:
                 check=False,
             )
         if ran.returncode != 0:
-            yield Trial("core", "spanmill", 0, problem=ran.stderr.strip()[-500:])
+            yield Trial(name, "spanmill", 0, problem=ran.stderr.strip()[-500:])
         for turn, line in enumerate(ran.stdout.splitlines()):
             figures = json.loads(line)
             rate = figures["spans"] / figures["seconds"]
             # One thread that never waits: its wall time is its CPU time.
             yield Trial(
-                "core", "spanmill", turn, spans_per_s=rate, spans_per_cpu_s=rate, load=figures
+                name, "spanmill", turn, spans_per_s=rate, spans_per_cpu_s=rate, load=figures
             )

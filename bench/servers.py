@@ -64,14 +64,14 @@ class Server:
 
 
 @contextmanager
-def spanmill() -> Iterator[Server]:
+def spanmill(durability: str = "sync") -> Iterator[Server]:
     """Run the daemon: default view, the five promises of `objectives.yaml`, an empty folder."""
     with tempfile.TemporaryDirectory(prefix="spanmill-bench-") as folder:
         config, ready = Path(folder, "spanmill.yaml"), Path(folder, "ready.json")
         settings = {
             "data_dir": folder + "/data",
             "listen": {"otlp_grpc": "127.0.0.1:0", "api": "127.0.0.1:0"},
-            "durability": "off",
+            "durability": durability,
             "slo": {"files": [str(ROOT / "objectives.yaml")]},
         }
         config.write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML

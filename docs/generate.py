@@ -159,6 +159,33 @@ class _OneOfEach:
                 "memory_limit_bytes": 0,
                 "memory_parts": {"open": 0},
                 "demoted": {"10s": {"buckets": 0, "bytes": 0}},
+                "durability": "sync",
+                "journal": {
+                    "bytes": 0,
+                    "records": 0,
+                    "groups": [0] * 24,
+                    "syncs": 0,
+                    "sync_ns": 0,
+                    "sync_us": [0] * 24,
+                    "segments": 1,
+                    "segment_bytes": 0,
+                    "spares": 1,
+                    "free_bytes": 0,
+                    "full": False,
+                    "failed": None,
+                    "durable": 0,
+                },
+                "sealed_files": {"files": 0, "bytes": [0] * 5, "shed": 0, "backlog_bytes": 0},
+                "dictionaries": {"senders": 0, "bytes": 0},
+                "checkpoint": {"count": 1, "failed": 0, "lsn": 0, "bytes": 0, "seconds": 0.0},
+                "dedupe": {
+                    "horizon_s": 900.0,
+                    "entries": 0,
+                    "bytes": 0,
+                    "evicted_early": 0,
+                    "producers": 0,
+                    "producers_evicted": 0,
+                },
                 "ingest_bytes": 0,
             }
         ).encode()
@@ -173,6 +200,7 @@ class _OneOfEach:
             "rejected": {"bad_id": 0},
             "sampled_out": 0,
             "balanced": True,
+            "at_least_once": 0,
         }
         return json.dumps(
             counts | {"by": {"source": {"edge": counts}, "tenant": {"acme": counts}}}

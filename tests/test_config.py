@@ -15,7 +15,7 @@ from spanmill.model import Address
 BAD = """\
 lisen: {api: 127.0.0.1:0}
 listen: {otlp_grpc: 4317}
-durability: sync
+durability: synced
 window: {latenes: 5s, idle: 0}
 views:
   - {name: a, dimensions: [modl, model], measures: [ttft, tpott]}
@@ -49,7 +49,7 @@ def test_no_file_means_all_defaults() -> None:
     assert (DEFAULT_VIEW,) == loaded.views
     assert Address("127.0.0.1", 4317) == loaded.listen.otlp_grpc
     assert Address("127.0.0.1", 8320) == loaded.listen.api
-    assert "off" == loaded.durability
+    assert "sync" == loaded.durability
     assert Path.cwd() / "spanmill-data" == loaded.data_dir
 
 
@@ -78,7 +78,7 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
             "spanmill.yaml:2: listen.otlp_grpc: 4317 is not an address such as 127.0.0.1:4317 "
             "or [::1]:4317"
         ),
-        "spanmill.yaml:3: durability: 'sync' needs the journal, which does not exist yet; use off",
+        "spanmill.yaml:3: durability: must be 'sync', 'relaxed' or 'off'",
         "spanmill.yaml:4: window.latenes: unknown key; did you mean lateness?",
         "spanmill.yaml:4: window.idle: must be greater than 0",
         "spanmill.yaml:6: views[0].dimensions[0]: no dimension 'modl'; did you mean model?",

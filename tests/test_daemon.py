@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import structlog
 
 from spanmill.config import Loaded, load
@@ -23,11 +24,17 @@ def warnings(loaded: Loaded, addresses: dict[str, Address]) -> list[str]:
     ]
 
 
-def test_every_start_warns_of_what_a_restart_loses() -> None:
-    """Without a journal each start says what a restart loses, and on loopback nothing else."""
-    assert ["durability is off: a restart loses every event still in memory"] == warnings(
-        load(), LOOPBACK
-    )
+@pytest.mark.parametrize(
+    ("durability", "told"),
+    [
+        ("sync", []),
+        ("relaxed", ["durability is relaxed: a loss of power may lose events of the last 100 ms"]),
+        ("off", ["durability is off: a restart loses every event still in memory"]),
+    ],
+)
+def test_a_start_warns_of_what_may_be_lost(durability: str, told: list[str]) -> None:
+    """What an acknowledged event may be lost with, a start says; on loopback nothing else."""
+    assert told == warnings(load(None, [f"durability={durability}"]), LOOPBACK)
 
 
 def test_an_open_listener_is_warned_about(tmp_path: Path) -> None:

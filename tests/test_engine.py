@@ -41,6 +41,13 @@ def test_the_core_is_told_everything() -> None:
             }
         ],
         "objectives": [cores.ERRORS],
+        "retention": {
+            "10s": 360.0,
+            "1m": 3960.0,
+            "5m": 23_400.0,
+            "1h": 273_600.0,
+            "6h": 2_678_400.0,
+        },
         "limits": {
             "series": 100_000,
             "tenant_series": 25_000,
@@ -51,6 +58,10 @@ def test_the_core_is_told_everything() -> None:
             "request_bytes": 16_777_216,
             "companion_bytes": 268_435_456,
             "memory": 2_147_483_648,
+            "disk": 17_179_869_184,
+            "dedupe_horizon": 900.0,
+            "dedupe_entries": 8_000_000,
+            "producers": 100_000,
         },
     } == told
 

@@ -1,6 +1,7 @@
 """The Rust core, as Python sees it: bytes in, bytes out, Arrow, and the digest by itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self, final, overload
 
 import numpy as np
@@ -12,8 +13,11 @@ __all__ = [
     "Engine",
     "RollupStream",
     "build_info",
+    "examine_folder",
     "explain_traces",
+    "repair_folder",
     "signals",
+    "with_checksum",
 ]
 
 def build_info() -> dict[str, str]:
@@ -28,6 +32,32 @@ def explain_traces(request: bytes) -> bytes:
 
     Raises:
         WireError: The bytes are not valid OTLP.
+    """
+
+def with_checksum(batch: bytes) -> bytes:
+    """
+    Add its checksum to an encoded `SpanBatch`.
+
+    Raises:
+        WireError: The bytes are no protobuf message.
+    """
+
+def examine_folder(path: Path) -> bytes:
+    """
+    Say what is in a data folder that no daemon holds, as JSON; changes nothing.
+
+    Raises:
+        FolderInUse: A daemon holds it.
+        DataDamaged: Another version wrote it. Damage itself is no error, it is what this reports.
+        StartError: It cannot be read.
+    """
+
+def repair_folder(path: Path) -> bytes:
+    """
+    Cut the journal where it is damaged, and say what was given up and kept, as JSON.
+
+    Raises:
+        FolderInUse, DataDamaged, StartError: As for `examine_folder`.
     """
 
 @final
@@ -50,9 +80,14 @@ class Engine:
             FolderInUse: Another daemon holds the data folder.
         """
 
-    def ingest_traces(self, request: bytes) -> bytes:
+    def ingest_traces(self, request: bytes, tenant: str = "", batch_id: str | None = None) -> bytes:
         """
-        Fold one `ExportTraceServiceRequest`, detached from the interpreter.
+        Fold one `ExportTraceServiceRequest`, and wait until it is durable.
+
+        Args:
+            request: The bytes as they came.
+            tenant: Whose batch ids these are.
+            batch_id: The sender's own name for the batch, the same when it sends it again.
 
         Returns:
             The encoded `ExportTraceServiceResponse`: empty on full success, else a
@@ -60,12 +95,43 @@ class Engine:
 
         Raises:
             WireError: The bytes are not valid OTLP; nothing was folded.
+            BatchConflict: The batch id was used for other content; nothing was folded.
             ClockSuspect: Our clock is in doubt, nothing was folded; retry after `retry_after_s`.
+            DiskFull: The journal has no room, nothing was folded; retry after `retry_after_s`.
+            JournalFailed: The journal cannot be written; whether it was folded is not known.
+            Closed: The engine was closed.
+        """
+
+    def ingest_columns(self, request: bytes) -> bytes:
+        """
+        Fold one `SpanBatch`, detached from the interpreter, and wait until it is durable.
+
+        Returns:
+            The encoded `SpanBatchAck`.
+
+        Raises:
+            WireError: It is no batch that can be taken; nothing was folded.
+            DictionaryUnknown: It builds on entries that we do not have; nothing was folded.
+            BatchConflict: It is too far behind its producer's newest to tell whether it was here.
+            ClockSuspect: Our clock is in doubt, nothing was folded; retry after `retry_after_s`.
+            DiskFull: The journal has no room, nothing was folded; retry after `retry_after_s`.
+            JournalFailed: The journal cannot be written; whether it was folded is not known.
             Closed: The engine was closed.
         """
 
     def count_refused_request(self, reason: str) -> None:
         """Count a request that was refused before its bytes reached the core."""
+
+    def recovered(self) -> bytes:
+        """
+        Say what the start found in the data folder.
+
+        Returns:
+            JSON: `checkpoint` and `records` (numbers), `torn_bytes`, `seconds`, `warnings` (lines).
+
+        Raises:
+            Closed: The engine was closed.
+        """
 
     def unready(self) -> str | None:
         """Say why no traffic should come now: our clock is in doubt. None while it should."""

@@ -6,6 +6,7 @@ API and the exporter read from the core; nothing else talks to anything else.
 """
 
 import gc
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ from spanmill.api import ApiServer
 from spanmill.client import ADDRESS_FILE, remove_address_files, write_address_files
 from spanmill.config import Loaded
 from spanmill.engine import STALLED_AFTER_S, Maintenance, open_engine
+from spanmill.errors import JournalFailed
 from spanmill.model import Address, __version__
 from spanmill.receiver import GrpcReceiver
 from spanmill.sink import Exporter
@@ -33,6 +35,12 @@ thread took a 250 KB request from 1 ms to 42 ms at the 99th percentile.
 
 GRACE_S: Final = 5.0
 """How long requests under way may take once we are told to stop."""
+
+LOSES: Final = {
+    "relaxed": "durability is relaxed: a loss of power may lose events of the last 100 ms",
+    "off": "durability is off: a restart loses every event still in memory",
+}
+"""What each durability but the default may lose, as the start says it."""
 
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -50,6 +58,7 @@ def serve(loaded: Loaded, ready_file: Path | None = None) -> None:
     Raises:
         ConfigError: The core refuses a section. No port was opened.
         StartError: The data folder or an address is in use, or cannot be used.
+        JournalFailed: The disk failed while we ran. A restart replays what was acknowledged.
     """
     config = loaded.config
     log.configure(config.log.level, config.log.format)
@@ -57,14 +66,14 @@ def serve(loaded: Loaded, ready_file: Path | None = None) -> None:
     keep_large_blocks()
     address_files = [config.data_dir / ADDRESS_FILE, *([ready_file] if ready_file else [])]
     _hold_signals()
-    stopping, accepting = threading.Event(), threading.Event()
+    stopping, accepting, failed = threading.Event(), threading.Event(), Failure()
 
     with ExitStack() as running:
         engine = open_engine(config, [objective.to_core() for objective in loaded.objectives])
         running.callback(engine.close)
         remove_address_files(address_files)
 
-        maintenance = Maintenance(engine)
+        maintenance = Maintenance(engine, on_failure=failed.set)
         maintenance.start()
         running.callback(maintenance.stop)
 
@@ -103,7 +112,30 @@ def serve(loaded: Loaded, ready_file: Path | None = None) -> None:
         _wait_for_signal()
         stopping.set()
         logger.info("stopping", grace_s=GRACE_S)
+    failed.check()
     logger.info("stopped")
+
+
+class Failure:
+    """Stops the daemon from within, as an operator would, and makes its end an error."""
+
+    def __init__(self) -> None:
+        self._happened = threading.Event()
+
+    def set(self) -> None:
+        """Begin to stop."""
+        self._happened.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def check(self) -> None:
+        """
+        Say at the end whether it was a failure.
+
+        Raises:
+            JournalFailed: It was.
+        """
+        if self._happened.is_set():
+            raise JournalFailed("stopped: the journal could not be written; the log says why")
 
 
 def _hold_signals() -> None:
@@ -139,7 +171,8 @@ def _log_started(loaded: Loaded, addresses: dict[str, Address]) -> None:
         objectives=len(loaded.objectives),
         **{name: str(address) for name, address in addresses.items()},
     )
-    logger.warning("durability is off: a restart loses every event still in memory")
+    if told := LOSES.get(loaded.config.durability):
+        logger.warning(told)
     profile = _core.build_info()["profile"]
     if profile != "release":
         logger.warning("this is a slow build for debugging", profile=profile)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import structlog
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from spanmill import _core
-from spanmill.errors import Closed, StartError
+from spanmill.errors import Closed, JournalFailed, SpanmillError, StartError
 from spanmill.model import (
     AnyDimensionName,
     Bytes,
@@ -137,14 +137,54 @@ class EngineLimits(Section):
     those of series that an objective uses last; counters and the open edge never.
     """
 
+    disk: Annotated[Bytes, Field(ge=16 * 1024**2)] = 16 * 1024**3
+    """
+    Sealed buckets on disk: what recovery and windows longer than memory read. Over it the
+    oldest of the finest go first. The journal and checkpoints come on top.
+    """
+
     companion_bytes: Annotated[Bytes, Field(ge=1024**2)] = 256 * 1024**2
     """Memory for `distinct` and `top` of one view; past it the oldest of them goes first."""
 
+    dedupe_horizon: Annotated[Seconds, Field(ge=60, le=3600)] = 15 * 60.0
+    """
+    How long a request is remembered at least, so that it counts once when its sender gives up
+    waiting and sends it again. Longer than senders go on trying; at most 1h.
+    """
 
-def _only_off(durability: object) -> object:
-    if durability in ("sync", "relaxed"):
-        raise ValueError(f"{durability!r} needs the journal, which does not exist yet; use off")
-    return durability
+    dedupe_entries: Annotated[int, Field(ge=1000, le=500_000_000)] = 8_000_000
+    """
+    Requests remembered, 50 B each. Past it the oldest are forgotten early, and
+    `spanmill_dedupe_horizon_seconds` says how far back it still reaches.
+    """
+
+    producers: Annotated[int, Field(ge=1)] = 100_000
+    """Senders that number their batches, 300 B each; past it the longest silent is forgotten."""
+
+
+class RetentionConfig(Section):
+    """How long sealed buckets stay on disk, by their width; memory holds them as long as here."""
+
+    buckets_10s: Annotated[Seconds, Field(ge=360)] = 360.0
+    """Ten seconds wide. While they are there, a window may start at any of them."""
+
+    buckets_1m: Annotated[Seconds, Field(ge=3960)] = 3960.0
+    """A minute wide."""
+
+    buckets_5m: Annotated[Seconds, Field(ge=23_400)] = 23_400.0
+    """Five minutes wide: how far back windows reach for series that no objective uses."""
+
+    buckets_1h: Annotated[Seconds, Field(ge=273_600)] = 273_600.0
+    """An hour wide; only of series that an objective uses."""
+
+    buckets_6h: Annotated[Seconds, Field(ge=2_678_400)] = 2_678_400.0
+    """Six hours wide; only of series that an objective uses."""
+
+    def to_core(self) -> dict[str, float]:
+        """Write it as the core's config expects it."""
+        return {
+            name.removeprefix("buckets_"): getattr(self, name) for name in type(self).model_fields
+        }
 
 
 class EngineConfig(Section):
@@ -153,8 +193,11 @@ class EngineConfig(Section):
     data_dir: Annotated[ConfigPath, Field(validate_default=True)] = Path("spanmill-data")
     """Folder for everything kept; one daemon at a time. Starts at the config file's folder."""
 
-    durability: Annotated[Literal["off"], BeforeValidator(_only_off)] = "off"
-    """What an acknowledged event survives. `off`: it lives in memory, a restart loses it."""
+    durability: Literal["sync", "relaxed", "off"] = "sync"
+    """
+    What an acknowledged event survives. `sync`: the loss of power. `relaxed`: the end of the
+    process; the loss of power may take the last 100 ms. `off`: nothing, it lives in memory.
+    """
 
     window: WindowConfig = WindowConfig()
     """How event time is followed."""
@@ -163,6 +206,9 @@ class EngineConfig(Section):
         DEFAULT_VIEW,
     )
     """Which distributions are kept."""
+
+    retention: RetentionConfig = RetentionConfig()
+    """How long sealed buckets stay on disk; `limits.disk` may end it earlier."""
 
     limits: EngineLimits = EngineLimits()
     """How much may be held at once."""
@@ -191,6 +237,7 @@ def core_config(config: EngineConfig, objectives: Sequence[Mapping[str, Any]]) -
             },
             "views": [view.to_core() for view in config.views],
             "objectives": list(objectives),
+            "retention": config.retention.to_core(),
             "limits": {name: getattr(config.limits, name) for name in EngineLimits.model_fields},
         }
     )
@@ -211,16 +258,35 @@ def open_engine(config: EngineConfig, objectives: Sequence[Mapping[str, Any]]) -
         raise StartError(
             f"cannot create the data folder {config.data_dir}: {error.strerror}; set data_dir"
         ) from None
-    return _core.Engine(core_config(config, objectives))
+    engine = _core.Engine(core_config(config, objectives))
+    _log_recovered(json.loads(engine.recovered()))
+    return engine
+
+
+def _log_recovered(found: dict[str, Any]) -> None:
+    """Say what a start took up again; nothing where there was nothing."""
+    warnings = found.pop("warnings")
+    if found["checkpoint"] or found["records"]:
+        log.info("recovered", **found)
+    for warning in warnings:
+        log.warning("recovery", told=warning)
 
 
 class Maintenance:
     """Ticks the core once a second, so that buckets seal and retire while no event arrives."""
 
-    def __init__(self, engine: _core.Engine) -> None:
+    def __init__(self, engine: _core.Engine, on_failure: Callable[[], None]) -> None:
+        """
+        Tick this core; `start` begins.
+
+        Args:
+            on_failure: Called once, when the journal cannot be written any more.
+        """
         self._engine = engine
+        self._on_failure = on_failure
         self._told: Callable[[str | None], None] | None = None
         self._unready: str | None = None
+        self._failing: str | None = None
         self._ticks = 0
         self._demoted = 0
         self._demoted_at_tick = 0
@@ -250,6 +316,7 @@ class Maintenance:
         while not self._stopping.wait(TICK_S):
             try:
                 self._engine.tick()
+                self._failing = None
                 self._ticked_at_s = time.monotonic()
                 self._look(self._engine.unready())
                 self._ticks += 1
@@ -257,6 +324,18 @@ class Maintenance:
                     self._mind_memory(json.loads(self._engine.stats()))
             except Closed:
                 return
+            except JournalFailed as error:
+                log.critical("journal failed, stopping", reason=str(error))
+                self._tell(str(error))
+                self._on_failure()
+                return
+            except SpanmillError as error:
+                # A disk that is full, most likely: the next tick may find room.
+                self._ticked_at_s = time.monotonic()
+                if str(error) != self._failing:
+                    log.error("maintenance failed, will retry", reason=str(error))  # noqa: TRY400  one line
+                self._failing = str(error)
+                self._look(self._engine.unready())
             except Exception:
                 # Without ticks nothing would ever seal: the next one may succeed.
                 log.exception("maintenance failed, will retry", retry_in_s=TICK_S)
@@ -282,5 +361,8 @@ class Maintenance:
         elif unready is None and self._unready is not None:
             log.info("taking requests again")
         self._unready = unready
+        self._tell(unready)
+
+    def _tell(self, unready: str | None) -> None:
         if self._told is not None:
             self._told(unready)

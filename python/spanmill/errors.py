@@ -6,10 +6,15 @@ Every error spanmill raises on purpose.
     ├── ConfigError      config or objective files cannot be used; lists every problem
     ├── StartError       a part cannot start, for a reason outside the config
     │   ├── AddressInUse     another process listens there
-    │   └── FolderInUse      another daemon holds the data folder
-    ├── WireError        a request's bytes are not valid OTLP; nothing of it was folded
+    │   ├── FolderInUse      another daemon holds the data folder
+    │   └── DataDamaged      a file of the data folder does not read; nothing was changed
+    ├── JournalFailed    the journal cannot be written; nothing is acknowledged any more
+    ├── WireError        a request's bytes are not valid; nothing of it was folded
+    │   └── BatchConflict    a batch id came again with other content
+    ├── DictionaryUnknown    a SpanBatch builds on a dictionary that we do not have
     ├── Overloaded       a limit is reached; the same request may be sent again later
-    │   └── ClockSuspect     most sources are ahead of our clock, which is in doubt
+    │   ├── ClockSuspect     most sources are ahead of our clock, which is in doubt
+    │   └── DiskFull         the journal has no room for the request
     ├── Closed           the engine was closed
     ├── UnknownName      no such measure, dimension, view or objective; lists those that exist
     ├── BadRequest       a query is out of range; says the range
@@ -17,8 +22,9 @@ Every error spanmill raises on purpose.
     ├── Unreachable      no daemon answers at an address
     └── RequestFailed    a daemon answered with an error of its own
 
-The core raises `ConfigError`, `StartError`, `FolderInUse`, `WireError`, `ClockSuspect`,
-`Closed`, `UnknownName`, `BadRequest` and `DigestError` itself.
+The core raises `ConfigError`, `StartError`, `FolderInUse`, `DataDamaged`, `JournalFailed`,
+`WireError`, `BatchConflict`, `DictionaryUnknown`, `ClockSuspect`, `DiskFull`, `Closed`,
+`UnknownName`, `BadRequest` and `DigestError` itself.
 """
 
 import errno
@@ -48,8 +54,24 @@ class FolderInUse(StartError):
     """Another daemon holds the data folder."""
 
 
+class DataDamaged(StartError):
+    """A file of the data folder does not read, or another version wrote it; nothing was changed."""
+
+
+class JournalFailed(SpanmillError):
+    """The journal cannot be written: nothing is acknowledged until a restart has replayed it."""
+
+
 class WireError(SpanmillError):
-    """A request's bytes are not valid OTLP; nothing of it was folded."""
+    """A request's bytes are not valid OTLP, or no valid SpanBatch; nothing of it was folded."""
+
+
+class BatchConflict(WireError):
+    """A batch id came again with other content; nothing of it was folded."""
+
+
+class DictionaryUnknown(SpanmillError):
+    """A SpanBatch builds on entries that we do not have; send it again with all of them."""
 
 
 class Overloaded(SpanmillError):
@@ -62,6 +84,10 @@ class Overloaded(SpanmillError):
 
 class ClockSuspect(Overloaded):
     """Most sources are ahead of our clock, so it is ours that is in doubt; nothing was folded."""
+
+
+class DiskFull(Overloaded):
+    """The journal has no room for the request; nothing was folded."""
 
 
 class Closed(SpanmillError):

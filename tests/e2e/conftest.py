@@ -1,10 +1,11 @@
 """Starts real daemons as processes of their own, on free loopback ports."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,9 +60,10 @@ class Daemon:
         """Its data folder."""
         return self.folder / "data"
 
-    def export(self, request: bytes) -> bytes:
+    def export(self, request: bytes, metadata: Sequence[tuple[str, str]] = ()) -> bytes:
         """Send one request by raw gRPC."""
-        answer: bytes = self.channel.unary_unary(traces.EXPORT)(request, timeout=30)
+        call = self.channel.unary_unary(traces.EXPORT)
+        answer: bytes = call(request, metadata=metadata, timeout=30)
         return answer
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
@@ -69,6 +71,11 @@ class Daemon:
         self.process.send_signal(how)
         _, logged = self.process.communicate(timeout=STOP_WITHIN_S)
         return self.process.returncode, logged
+
+    def kill(self) -> None:
+        """End it as `kill -9` does, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait()
 
     def close(self) -> None:
         """End whatever is left."""
@@ -103,16 +110,29 @@ def write_config(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def start(write_config: Callable[..., Path], wait_until: Callable[..., None]) -> Iterator[Start]:
-    """Give a function that starts a daemon and waits until it is ready."""
+    """
+    Give a function that starts a daemon and waits until it is ready.
+
+    It takes a command to run it `within`, variables for its `environment`, and sections of its
+    config; another daemon on the same folder goes on where the last one was.
+    """
     daemons: list[Daemon] = []
 
-    def start_one(**sections: object) -> Daemon:
+    def start_one(
+        *,
+        within: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        **sections: object,
+    ) -> Daemon:
         config = write_config(**sections)
         ready_file = config.parent / "ready.json"
+        # One of a daemon that was killed would be taken for this one's.
+        ready_file.unlink(missing_ok=True)
         process = subprocess.Popen(
-            command("serve", "-c", config, "--ready-file", ready_file),
+            [*within, *command("serve", "-c", config, "--ready-file", ready_file)],
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | (environment or {}),
         )
         wait_until(lambda: ready_file.exists() or process.poll() is not None, within_s=30)
         if process.poll() is not None:

@@ -25,15 +25,15 @@ def bad_spans(now_ns: int) -> dict[str, list[Span]]:
     no_end.end_time_unix_nano = 0
     no_start.start_time_unix_nano = 0
     backwards.start_time_unix_nano = now_ns + 1
-    short_trace, zero_trace, no_span_id = span(), span(), span()
+    short_trace, zero_trace, long_span_id = span(), span(), span()
     short_trace.trace_id = b"\x01" * 15
     zero_trace.trace_id = bytes(16)
-    no_span_id.span_id = b""
+    long_span_id.span_id = b"\x01" * 9
     return {
         "no_time": [no_end, no_start],
         "end_before_start": [backwards],
         "future": [traces.span(now_ns + 3600 * 10**9, 1.0, {})],
-        "bad_id": [short_trace, zero_trace, no_span_id],
+        "bad_id": [short_trace, zero_trace, long_span_id],
         "not_finite": [span(ttft=math.nan), span(ttft=math.inf)],
         "negative": [span(ttft=-0.1)],
     }

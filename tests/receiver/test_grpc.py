@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spanmill import _core
-from spanmill.errors import AddressInUse
+from spanmill.errors import AddressInUse, JournalFailed
 from spanmill.model import Address
 from spanmill.receiver import GrpcReceiver, ReceiverLimits
 from spanmill.receiver.grpc import TRACE_SERVICE
@@ -373,6 +373,63 @@ def test_closed_core_sends_them_elsewhere(rig: Rig) -> None:
     assert grpc.StatusCode.UNAVAILABLE == rig.failure(good_request()).code()
 
 
+def without_ids(spans: int = 3) -> bytes:
+    """Write a request whose spans have no ids, so that it may equal another."""
+    now_ns = time.time_ns()
+    bare = [traces.span(now_ns, 1.0, {}) for _ in range(spans)]
+    for span in bare:
+        span.trace_id = span.span_id = b""
+    return traces.request(bare).SerializeToString()
+
+
+def test_a_batch_id_tells_batches_apart(rig: Rig) -> None:
+    """
+    The same bytes under one batch id count once, under another id or of another tenant again,
+    also where no span has an id; without a batch id such bytes count each time.
+    """
+    request = without_ids(3)
+    named = [("x-batch-id", "b-1")]
+
+    for metadata in (named, named, [("x-batch-id", "b-2")], [*named, ("x-tenant", "acme")]):
+        assert b"" == rig.export(request, metadata=metadata)
+
+    ledger = json.loads(rig.engine.ledger())
+    assert (12, 9, 3) == (ledger["received"], ledger["counted"], ledger["duplicate"])
+    assert ("exactly_once", 0) == (ledger["delivery"], ledger["at_least_once"])
+    for _ in range(2):
+        assert b"" == rig.export(request)
+    ledger = json.loads(rig.engine.ledger())
+    assert (15, "at_least_once", 6) == (
+        ledger["counted"],
+        ledger["delivery"],
+        ledger["at_least_once"],
+    )
+
+
+def test_a_batch_id_used_twice_is_refused(rig: Rig) -> None:
+    """A batch id that comes with other bytes gets INVALID_ARGUMENT and is counted; nothing is."""
+    metadata = [("x-batch-id", "b-1")]
+    assert b"" == rig.export(good_request(3), metadata=metadata)
+
+    call = rig.failure(good_request(3), metadata=metadata)
+
+    assert grpc.StatusCode.INVALID_ARGUMENT == call.code()
+    assert '"b-1"' in (call.details() or "")
+    assert {"batch_conflict": 1} == rig.refused()
+    assert 3 == rig.received()
+
+
+def test_an_unusable_batch_id_is_refused(rig: Rig) -> None:
+    """A batch id that is too long gets INVALID_ARGUMENT with its length, and is counted."""
+    call = rig.failure(good_request(), metadata=[("x-batch-id", "b" * 300)])
+
+    assert grpc.StatusCode.INVALID_ARGUMENT == call.code()
+    assert "300 characters" in (call.details() or "")
+    assert 1 == len(details(call, error_details_pb2.BadRequest))
+    assert {"bad_batch_id": 1} == rig.refused()
+    assert 0 == rig.received()
+
+
 class Breaking:
     """A core that fails in a way it never should."""
 
@@ -380,9 +437,10 @@ class Breaking:
         self._engine = engine
         self._error = error
 
-    def ingest_traces(self, request: bytes) -> bytes:
+    def ingest_traces(self, request: bytes, tenant: str = "", batch_id: str | None = None) -> bytes:
         """Fail."""
         assert request
+        assert (tenant, batch_id) == ("", None)
         raise self._error
 
     def __getattr__(self, name: str) -> object:
@@ -406,6 +464,20 @@ def test_our_fault_is_counted_and_says_nothing(
     assert grpc.StatusCode.INTERNAL == call.code()
     assert "text of a bug" not in (call.details() or "")
     assert {"internal": 1} == rig.refused()
+
+
+def test_a_failed_journal_keeps_senders_trying(build: Callable[..., Rig], tmp_path: Path) -> None:
+    """
+    Where nobody can tell whether a request was kept, it gets UNAVAILABLE: its sender sends it
+    again to whoever comes next.
+    """
+    breaking: Any = Breaking(cores.open_core(tmp_path), JournalFailed("the disk is gone"))
+    rig = build(breaking)
+
+    call = rig.failure(good_request())
+
+    assert grpc.StatusCode.UNAVAILABLE == call.code()
+    assert "the disk is gone" in (call.details() or "")
 
 
 def test_stopping_says_not_serving_and_finishes(rig: Rig, wait_until: Callable[..., None]) -> None:

@@ -20,6 +20,8 @@ LEDGER = {
     "rejected": {"bad_id": 2, "future": 2},
     "sampled_out": 0,
     "balanced": True,
+    "delivery": "at_least_once",
+    "at_least_once": 5,
 }
 
 
@@ -77,6 +79,7 @@ def test_every_number_of_the_ledger_is_answered(channel: grpc.Channel) -> None:
     assert {"bad_id": 2, "future": 2} == dict(answer.total.rejected)
     assert answer.total.balanced
     assert 7 == answer.by_source["edge"].counted
+    assert ("at_least_once", 5) == (answer.total.delivery, answer.total.at_least_once)
     assert {} == dict(answer.by_tenant)
 
 

@@ -14,6 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from spanmill import _core
+from spanmill.api.journal_metrics import durability
 from spanmill.errors import Closed
 
 OUTCOMES: Final = ("counted", "duplicate", "late", "sampled_out")
@@ -52,6 +53,7 @@ class CoreCollector(Collector):
         yield from _requests(stats)
         yield from _events(ledger)
         yield from _state(stats)
+        yield from durability(stats)
         yield from _budgets(slos)
         yield from _exported(self._export())
 
@@ -105,6 +107,11 @@ def _events(ledger: Mapping[str, Any]) -> Iterator[Metric]:
     for reason, count in ledger["rejected"].items():
         rejected.add_metric([reason], count)
     yield rejected
+    yield CounterMetricFamily(
+        "spanmill_events_at_least_once_total",
+        "Events received that would count again if sent again: no ids, and no batch id.",
+        ledger["at_least_once"],
+    )
     yield GaugeMetricFamily(
         "spanmill_ledger_balanced",
         "1 while every event received is accounted for.",
@@ -172,6 +179,37 @@ def _state(stats: Mapping[str, Any]) -> Iterator[Metric]:
         "spanmill_memory_limit_bytes", "The budget, limits.memory.", stats["memory_limit_bytes"]
     )
     yield from _demoted(stats["demoted"])
+    yield from _dedupe(stats["dedupe"])
+
+
+def _dedupe(held: Mapping[str, Any]) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "spanmill_dedupe_horizon_seconds",
+        "How far back every request is known again; below limits.dedupe_horizon, events of a "
+        "sender that tries longer may count twice.",
+        held["horizon_s"],
+    )
+    yield GaugeMetricFamily(
+        "spanmill_dedupe_requests", "Requests remembered, to know them again.", held["entries"]
+    )
+    yield GaugeMetricFamily(
+        "spanmill_dedupe_bytes", "Memory held for remembered requests.", held["bytes"]
+    )
+    yield CounterMetricFamily(
+        "spanmill_dedupe_forgotten_early_total",
+        "Requests forgotten within limits.dedupe_horizon, for want of limits.dedupe_entries.",
+        held["evicted_early"],
+    )
+    yield GaugeMetricFamily(
+        "spanmill_dedupe_producers",
+        "Senders of numbered batches that are remembered.",
+        held["producers"],
+    )
+    yield CounterMetricFamily(
+        "spanmill_dedupe_producers_forgotten_total",
+        "Senders of numbered batches forgotten for want of limits.producers.",
+        held["producers_evicted"],
+    )
 
 
 def _demoted(tiers: Mapping[str, Any]) -> Iterator[Metric]:

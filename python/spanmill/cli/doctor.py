@@ -1,19 +1,30 @@
 """`spanmill doctor`: what would stop a daemon here, before it does."""
 
-import contextlib
 import ctypes
+import os
 import platform
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from spanmill.cli.options import FAILED, ConfigOption, JsonOption, SetOption, print_json
-from spanmill.errors import ConfigError, FolderInUse, SpanmillError, Unreachable
+from spanmill.cli import data_folder
+from spanmill.cli.finding import Finding
+from spanmill.cli.options import (
+    FAILED,
+    MISUSED,
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    fail,
+    print_json,
+)
+from spanmill.errors import ConfigError, SpanmillError, Unreachable
 
 if TYPE_CHECKING:
     from spanmill.config import Loaded
@@ -27,35 +38,68 @@ _TIMEX_BYTES: Final = 512
 """More than any kernel's `struct timex`; zeroed, it only asks."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check found; `advice` says what to do, empty when nothing is."""
-
-    check: str
-    state: Literal["ok", "warn", "fail"]
-    found: str
-    advice: str = ""
+FolderOption = Annotated[
+    Path | None,
+    typer.Option("--data-dir", metavar="DIR", help="Look into this data folder, and only there."),
+]
+RepairOption = Annotated[
+    bool,
+    typer.Option("--repair", help="Give up records that come after damage; copies are kept."),
+]
 
 
 def doctor(
-    config: ConfigOption = None, sets: SetOption = None, as_json: JsonOption = False
+    config: ConfigOption = None,
+    sets: SetOption = None,
+    data_dir: FolderOption = None,
+    repair: RepairOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """
     Check build, config, data folder, ports, clock and disk, and say what to do.
 
+    With --data-dir: read everything that a daemon would start from, and say what is
+    missing. Nothing is changed without --repair.
+
     Example: spanmill doctor -c spanmill.yaml
 
-    Exit codes: 0 a daemon can run here, or one does; 1 something would stop it.
+    Exit codes: 0 a daemon can run here, or one does; 1 something would stop it; 2 misused.
     """
-    findings = list(_examine(config, sets or []))
+    details: dict[str, Any] = {}
+    if data_dir is not None:
+        findings = list(_folder(data_dir, details, repair=repair))
+    elif repair:
+        fail("--repair changes one folder: name it with --data-dir", MISUSED)
+    else:
+        findings = list(_examine(config, sets or []))
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        plain = [asdict(finding) for finding in findings]
+        print_json({"findings": plain, **details} if data_dir is not None else plain)
     else:
         for finding in findings:
             advice = f"; {finding.advice}" if finding.advice else ""
             typer.echo(f"{finding.state:4}  {finding.check}: {finding.found}{advice}")
     if any(finding.state == "fail" for finding in findings):
         raise typer.Exit(FAILED)
+
+
+def _folder(data_dir: Path, details: dict[str, Any], *, repair: bool) -> Iterator[Finding]:
+    """Look into one data folder; what a script may want to know goes into `details`."""
+    if not data_dir.is_dir():
+        yield Finding("data folder", "fail", f"{data_dir} is not there", "set --data-dir")
+        return
+    try:
+        if repair:
+            repaired = data_folder.repair(data_dir)
+            details.update(repaired)
+            yield data_folder.given_up(data_dir, repaired)
+            examined = repaired["examined"]
+        else:
+            details["examined"] = examined = data_folder.examine(data_dir)
+    except SpanmillError as error:
+        yield Finding("data folder", "fail", str(error))
+    else:
+        yield from data_folder.findings(data_dir, examined)
 
 
 def _examine(path: Path | None, sets: list[str]) -> Iterator[Finding]:
@@ -73,7 +117,7 @@ def _examine(path: Path | None, sets: list[str]) -> Iterator[Finding]:
     count = len(loaded.objectives)
     yield Finding("config", "ok", f"{path or 'all defaults'}, {count} objective(s)")
     running = _running(loaded)
-    yield _data_folder(loaded, running)
+    yield from _data_folder(loaded, running)
     yield _disk(loaded.config.data_dir)
     if running is not None:
         yield Finding("daemon", "ok", f"one answers at {running}")
@@ -129,25 +173,34 @@ def _running(loaded: "Loaded") -> "Address | None":
         return None
 
 
-def _data_folder(loaded: "Loaded", running: "Address | None") -> Finding:
-    from spanmill.engine import open_engine
-
+def _data_folder(loaded: "Loaded", running: "Address | None") -> Iterator[Finding]:
     data_dir = loaded.config.data_dir
     if running is not None:
-        return Finding("data folder", "ok", f"{data_dir}, in use by the daemon at {running}")
-    new = not data_dir.exists()
+        yield Finding("data folder", "ok", f"{data_dir}, in use by the daemon at {running}")
+        return
     try:
-        # The core itself is the one true test of the folder, its lock and the config.
-        open_engine(loaded.config, [objective.to_core() for objective in loaded.objectives]).close()
-    except FolderInUse as error:
-        return Finding("data folder", "fail", str(error), "its daemon does not answer: look at it")
+        _try_config(loaded)
     except SpanmillError as error:
-        return Finding("data folder", "fail", str(error))
-    if new:
-        with contextlib.suppress(OSError):
-            (data_dir / "lock").unlink()
-            data_dir.rmdir()
-    return Finding("data folder", "ok", f"{data_dir}, {'can be created' if new else 'writable'}")
+        yield Finding("config", "fail", str(error))
+    existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        found = f"{data_dir}: {existing} is no folder that can be written to"
+        yield Finding("data folder", "fail", found, "set data_dir, or change its owner")
+    elif existing != data_dir:
+        yield Finding("data folder", "ok", f"{data_dir}, can be created")
+    else:
+        yield Finding("data folder", "ok", f"{data_dir}, writable")
+        yield from _folder(data_dir, {}, repair=False)
+
+
+def _try_config(loaded: "Loaded") -> None:
+    """Build a core in a folder of its own: it is the one true test of what it is built from."""
+    from spanmill.engine import open_engine
+
+    with tempfile.TemporaryDirectory(prefix="spanmill-doctor-") as scratch:
+        changes = {"data_dir": Path(scratch), "durability": "off"}
+        objectives = [objective.to_core() for objective in loaded.objectives]
+        open_engine(loaded.config.model_copy(update=changes), objectives).close()
 
 
 def _disk(data_dir: Path) -> Finding:

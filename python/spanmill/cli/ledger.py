@@ -54,6 +54,10 @@ def _print_table(answer: Ledger) -> None:
     console().print(table)
     for reason, rejected in answer["rejected"].items():
         typer.echo(f"rejected for {reason}: {count(rejected)}")
+    for source, counts in answer["by"]["source"].items():
+        if counts["at_least_once"]:
+            again = count(counts["at_least_once"])
+            typer.echo(f"at least once: {again} events of {source} have no ids, nor a batch id")
     typer.echo("balanced" if answer["balanced"] else "NOT BALANCED")
 
 

@@ -283,6 +283,10 @@ class LedgerCounts(TypedDict):
     rejected: dict[str, int]
     sampled_out: int
     balanced: bool
+    delivery: str
+    """`exactly_once`, or `at_least_once` where some would be counted again if sent again."""
+    at_least_once: int
+    """How many would, of those received."""
 
 
 class LedgerParts(TypedDict):

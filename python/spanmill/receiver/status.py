@@ -22,12 +22,24 @@ def retry_later(message: str, after_s: float) -> grpc.Status:
 
 
 def bad_request(message: str) -> grpc.Status:
-    """INVALID_ARGUMENT: the bytes are not OTLP, no retry can help."""
+    """INVALID_ARGUMENT: the request is not one that can be taken, and no retry can help."""
     violation = error_details_pb2.BadRequest.FieldViolation(description=message)
     return _status(
         code_pb2.INVALID_ARGUMENT,
         message,
         error_details_pb2.BadRequest(field_violations=[violation]),
+    )
+
+
+def out_of_step(message: str) -> grpc.Status:
+    """FAILED_PRECONDITION: the sender must send more before, or with, the same request."""
+    violation = error_details_pb2.PreconditionFailure.Violation(
+        type="DICTIONARY", description=message
+    )
+    return _status(
+        code_pb2.FAILED_PRECONDITION,
+        message,
+        error_details_pb2.PreconditionFailure(violations=[violation]),
     )
 
 

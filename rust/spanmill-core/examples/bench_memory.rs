@@ -1,14 +1,17 @@
-//! What series cost in memory, as JSON lines: cardinality, load, and a soak.
+//! What series cost in memory, as JSON lines: cardinality, load, and a soak; and what a cut costs.
 //!
 //! `bench_memory cardinality [--series N] [--minutes M] [--budget BYTES]`: N series of three
 //! measures with one event a minute each, demoted to the budget as the engine does it.
 //! `bench_memory load [--series N] [--rate N]`: 50 series of six measures, 100 events a second each,
 //! until every ring of series without an objective is full.
 //! `bench_memory soak [--events N]`: a few series, N events, and resident memory on the way.
+//! `bench_memory cut [--series N]`: N series with seven open buckets each; how long the first event
+//! after a cut finds a shard locked while what is open there is set aside.
 //!
 //! Event time is simulated; nothing waits. Resident memory is what Linux says of this process.
 
 use std::io::Write;
+use std::time::Instant;
 
 use spanmill_core::clock::SECOND_NS;
 use spanmill_core::window::{BUCKET_S, ByShard, Kept, Rows, Use, WindowStore, demote};
@@ -44,7 +47,8 @@ fn main() -> Result<(), Failure> {
         "cardinality" => cardinality(series.unwrap_or(1_000_000), minutes as i64, budget),
         "load" => load(series.unwrap_or(50), rate),
         "soak" => soak(events as u64),
-        other => Err(format!("no scenario {other:?}: cardinality, load or soak").into()),
+        "cut" => cut(series.unwrap_or(100_000)),
+        other => Err(format!("no scenario {other:?}: cardinality, load, soak or cut").into()),
     }
 }
 
@@ -59,6 +63,7 @@ struct Run {
     second: i64,
     events: u64,
     dice: u64,
+    cut: u64,
 }
 
 impl Run {
@@ -73,6 +78,7 @@ impl Run {
             second: 0,
             events: 0,
             dice: 1,
+            cut: 0,
         }
     }
 
@@ -92,6 +98,7 @@ impl Run {
             stride: self.measures,
             series,
             horizon_ns: i64::MIN,
+            cut: self.cut,
         };
         let sealed = self.kept.sealed().unwrap_or(i64::MIN);
         let _ = self.store.apply(&rows, sealed, &mut self.scratch);
@@ -188,6 +195,44 @@ fn soak(events: u64) -> Result<(), Failure> {
             run.tick();
         }
         run.report("soak", 20, "")?;
+    }
+    Ok(())
+}
+
+/// Shards of a store: ids that differ by this share one.
+const SHARDS: u32 = 64;
+
+/// Series with open buckets over the whole lateness, and cuts through them.
+fn cut(series: usize) -> Result<(), Failure> {
+    let mut run = Run::new(3, usize::MAX);
+    let all: Vec<u32> = (0..series as u32).collect();
+    for round in 1..=5 {
+        for _ in 0..LATENESS_S / BUCKET_S + 1 {
+            all.chunks(4_096).for_each(|batch| run.push(batch));
+            run.push(&all);
+            run.second += BUCKET_S;
+        }
+        let open = run.store.footprint().open.buckets;
+        run.cut += 1;
+        let mut locked_us: Vec<f64> = Vec::new();
+        for shard in 0..SHARDS {
+            let start = Instant::now();
+            run.push(&[shard]);
+            locked_us.push(start.elapsed().as_secs_f64() * 1e6);
+        }
+        locked_us.sort_unstable_by(f64::total_cmp);
+        let total: f64 = locked_us.iter().sum();
+        writeln!(
+            std::io::stdout(),
+            "{{\"scenario\": \"cut\", \"series\": {series}, \"round\": {round}, \
+             \"open_buckets\": {open}, \"shards\": {SHARDS}, \"locked_us_total\": {total:.0}, \
+             \"locked_us_median\": {:.1}, \"locked_us_max\": {:.1}}}",
+            locked_us[locked_us.len() / 2],
+            locked_us[locked_us.len() - 1],
+        )?;
+        // Everything is sealed before the next round.
+        run.second += 10 * LATENESS_S - 1;
+        run.tick();
     }
     Ok(())
 }

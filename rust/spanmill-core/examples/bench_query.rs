@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rig::{Rig, SECOND_NS, Span, parse, request};
 use serde_json::json;
+use spanmill_core::Sender;
 use spanmill_core::clock::Clock;
 use spanmill_core::digest::OpenDigest;
 
@@ -230,7 +231,10 @@ fn feed(rig: &Rig, models: &[String], stop: &AtomicBool, ingested: &AtomicU64) {
         }
         let place = turn as usize % requests.len();
         requests[place].move_to(now_ns);
-        let answer = rig.engine.ingest_traces(&requests[place].bytes).expect("valid OTLP");
+        let answer = rig
+            .engine
+            .ingest_traces(&requests[place].bytes, Sender::default())
+            .expect("valid OTLP");
         assert!(answer.is_empty(), "refused some of the spans");
         let spans = ingested.fetch_add(SPANS_A_REQUEST as u64, Ordering::Relaxed);
         if spans / SPANS_A_SECOND != (spans + SPANS_A_REQUEST as u64) / SPANS_A_SECOND {

@@ -15,11 +15,11 @@ use crate::wide::Wide;
 use crate::window::{ByShard, NOT_TAKEN};
 use crate::wire::{
     Fault, LATE_SCOPE, Layout, ResourceSpans, Scope, ScopeSpans, Span, Spans, attributes,
-    resource_spans, wire_error,
+    resource_spans, series_attributes, wire_error,
 };
 
 /// Series ids from here up stand for identities that this batch saw first.
-const UNRESOLVED: u32 = 1 << 31;
+pub(crate) const UNRESOLVED: u32 = 1 << 31;
 
 /// Identities no one has seen before, waiting for the sequencing point.
 ///
@@ -55,6 +55,8 @@ impl Unknown {
 pub(crate) struct Groups {
     cache: IdentityCache,
     unknown: Unknown,
+    /// Series that this batch's identities were the first of, with their serials.
+    pub new: Vec<(u32, u64)>,
     /// Series of each event; only filled for views.
     pub series: Vec<u32>,
     /// Good and bad by group and second; only filled for objectives.
@@ -84,6 +86,14 @@ pub(crate) struct Batch {
     pub by_shard: ByShard,
     /// Newest event that is not future-dated, Unix nanoseconds.
     pub newest_ns: Option<i64>,
+    /// Oldest event, Unix nanoseconds; `i64::MAX` before any.
+    pub oldest_ns: i64,
+    /// Every span has its ids, so no other request can be the same bytes.
+    pub has_all_ids: bool,
+    /// Of a batch that came as columns: each event's entry of its sender's dictionary.
+    pub entries: Vec<u32>,
+    /// Of such a batch: which events failed.
+    pub failed: Vec<bool>,
     /// Where spans had their attributes last.
     layout: Layout<Meaning>,
     tuple: Vec<ValueId>,
@@ -114,6 +124,10 @@ impl Batch {
             groups: plan.groupings().map(|_| Groups::default()).collect(),
             by_shard: ByShard::default(),
             newest_ns: None,
+            oldest_ns: i64::MAX,
+            has_all_ids: true,
+            entries: Vec::new(),
+            failed: Vec::new(),
             layout: Layout::default(),
             tuple: Vec::new(),
         }
@@ -128,15 +142,21 @@ impl Batch {
         }
     }
 
-    fn clear(&mut self) {
+    /// Empty the columns; the caches stay.
+    pub(crate) fn clear(&mut self) {
         self.ends_ns.clear();
         self.measures.clear();
         self.places.clear();
         self.accounts.clear();
         self.wide.clear();
         self.newest_ns = None;
+        self.oldest_ns = i64::MAX;
+        self.has_all_ids = true;
+        self.entries.clear();
+        self.failed.clear();
         for groups in &mut self.groups {
             groups.unknown.clear();
+            groups.new.clear();
             groups.series.clear();
             groups.tallies.clear();
             groups.latest.clear();
@@ -177,6 +197,33 @@ impl Batch {
             }
         }
         Ok(())
+    }
+
+    /// Signals of a series, and what companions count of it: those of each of its events.
+    pub(crate) fn read_series(
+        &mut self,
+        series: &[u8],
+        context: Context<'_>,
+    ) -> std::result::Result<Signals, Fault> {
+        let mut signals = Signals::default();
+        if let Some(plan) = &context.plan.wide {
+            self.wide.open_resource(plan);
+        }
+        let mut reading = Reading {
+            signals: &mut signals,
+            cache: &mut self.cache,
+            values: context.values,
+            wide: &mut self.wide,
+            wide_plan: context.plan.wide.as_ref(),
+            conventions: Vocabulary::conventions(&Scope::default()),
+            on_resource: true,
+        };
+        let vocabulary = &context.plan.vocabulary;
+        series_attributes(series, |on_resource, key, value| {
+            reading.on_resource = on_resource;
+            vocabulary.observe(vocabulary.look_up(key), value, &mut reading);
+        })?;
+        Ok(signals)
     }
 
     /// Signals that a resource gives to each of its spans.
@@ -248,6 +295,7 @@ impl Batch {
         let source = signals.dimensions[plan.source];
         let place = self.accounts.place(source, signals.dimensions[plan.tenant]);
         self.accounts.at(place).received += 1;
+        self.has_all_ids &= !span.trace_id.is_empty() && !span.span_id.is_empty();
         let ends_ns = match check(span, signals, plan, context.latest_ns) {
             Ok(ends_ns) => ends_ns,
             Err(reason) => {
@@ -256,6 +304,7 @@ impl Batch {
             }
         };
         self.newest_ns = self.newest_ns.max(Some(ends_ns));
+        self.oldest_ns = self.oldest_ns.min(ends_ns);
         if plan.wide.is_some() {
             self.wide.keep_span();
         }
@@ -291,9 +340,14 @@ pub(crate) fn resolve(groups: &mut [Groups], plan: &Plan) {
 }
 
 impl Groups {
+    /// Identities that wait for [`resolve`].
+    pub(crate) fn unresolved(&self) -> &[Vec<ValueId>] {
+        &self.unknown.tuples
+    }
+
     /// Series of an event, a stand-in where its identity is new, `None` where it is not taken.
     #[inline]
-    fn place(
+    pub(crate) fn place(
         &mut self,
         grouping: &Grouping,
         dimensions: &[ValueId],
@@ -327,8 +381,9 @@ impl Groups {
         }
     }
 
+    /// Count one event, good or bad.
     #[inline]
-    fn tally(&mut self, group: u32, second: i64, good: bool) {
+    pub(crate) fn tally(&mut self, group: u32, second: i64, good: bool) {
         let counts = Counts { good: u64::from(good), bad: u64::from(!good) };
         // Event times of a batch mostly rise, so a group's newest tally is the one.
         let latest = self.latest.get(group as usize).copied().unwrap_or(u32::MAX);
@@ -371,9 +426,13 @@ impl Groups {
             return;
         }
         let mut identities = grouping.identities.write();
-        let cache = &mut self.cache;
+        let (cache, new) = (&mut self.cache, &mut self.new);
         let resolve = |tuple: &Vec<ValueId>| {
+            let serial = identities.next_serial();
             let series = identities.resolve(tuple);
+            if identities.next_serial() > serial {
+                new.push((series, serial));
+            }
             cache.learn(tuple, series);
             series
         };
@@ -401,36 +460,69 @@ fn check(
     plan: &Plan,
     latest_ns: i64,
 ) -> std::result::Result<i64, Rejection> {
-    let id = |bytes: &[u8], length| bytes.len() == length && bytes.iter().any(|byte| *byte != 0);
-    if !id(span.trace_id, 16) || !id(span.span_id, 8) {
+    if !id_is_sound(span.trace_id, 16) || !id_is_sound(span.span_id, 8) {
         return Err(Rejection::BadId);
     }
-    if span.start_ns == 0 || span.end_ns == 0 {
+    let ends_ns = event_time(span.start_ns, span.end_ns, latest_ns)?;
+    derive(span, signals, plan);
+    signals.flaw().map_or(Ok(ends_ns), |flaw| Err(refusal(flaw)))
+}
+
+/// When an event counts, Unix nanoseconds, or why its times are refused.
+#[inline]
+pub(crate) fn event_time(
+    start_ns: u64,
+    end_ns: u64,
+    latest_ns: i64,
+) -> std::result::Result<i64, Rejection> {
+    if start_ns == 0 || end_ns == 0 {
         return Err(Rejection::NoTime);
     }
-    if span.end_ns < span.start_ns {
+    if end_ns < start_ns {
         return Err(Rejection::EndBeforeStart);
     }
-    let ends_ns = i64::try_from(span.end_ns).ok().filter(|end| *end <= latest_ns);
-    let ends_ns = ends_ns.ok_or(Rejection::Future)?;
-    derive(span, signals, plan);
-    match signals.flaw() {
-        Some(Flaw::NotFinite) => Err(Rejection::NotFinite),
-        Some(Flaw::Negative) => Err(Rejection::Negative),
-        Some(Flaw::OutOfRange) => Err(Rejection::OutOfRange),
-        None => Ok(ends_ns),
+    let ends_ns = i64::try_from(end_ns).ok().filter(|end| *end <= latest_ns);
+    ends_ns.ok_or(Rejection::Future)
+}
+
+/// What an event with such a measure is refused for.
+pub(crate) fn refusal(flaw: Flaw) -> Rejection {
+    match flaw {
+        Flaw::NotFinite => Rejection::NotFinite,
+        Flaw::Negative => Rejection::Negative,
+        Flaw::OutOfRange => Rejection::OutOfRange,
     }
+}
+
+/// A duration by the sender's clock, seconds.
+#[inline]
+pub(crate) fn seconds(duration_ns: u64) -> f64 {
+    duration_ns as f64 / SECOND_NS as f64
+}
+
+/// An id that is missing harms nothing; one that is no id comes from a sender that is broken.
+#[inline]
+fn id_is_sound(id: &[u8], length: usize) -> bool {
+    id.is_empty() || (id.len() == length && id.iter().any(|byte| *byte != 0))
 }
 
 /// Duration from the span's own clock; time per output token with n - 1 gaps.
 fn derive(span: &Span<'_>, signals: &mut Signals, plan: &Plan) {
     let slots = plan.derived;
-    let lasted = (span.end_ns - span.start_ns) as f64 / SECOND_NS as f64;
+    let lasted = seconds(span.end_ns - span.start_ns);
     signals.fill(slots.duration, |_| Some(lasted));
     signals.fill(slots.tpot, |signals| {
-        let tokens = signals.measure(slots.output_tokens).filter(|n| *n >= 2.0)?;
-        let decode = signals.measure(slots.duration)? - signals.measure(slots.ttft)?;
-        // A first token after the end is two clocks in disagreement, not a speed.
-        (decode >= 0.0).then(|| decode / (tokens - 1.0))
+        let measure = |slot| signals.measure(slot).unwrap_or(f64::NAN);
+        tpot(measure(slots.duration), measure(slots.ttft), measure(slots.output_tokens))
     });
+}
+
+/// Time per output token as it follows from other measures, NaN where those are absent.
+///
+/// Journal records leave out what follows: another formula is another layout of theirs.
+#[inline]
+pub(crate) fn tpot(duration: f64, ttft: f64, output_tokens: f64) -> Option<f64> {
+    let decode = duration - ttft;
+    // A first token after the end is two clocks in disagreement, not a speed.
+    (output_tokens >= 2.0 && decode >= 0.0).then(|| decode / (output_tokens - 1.0))
 }

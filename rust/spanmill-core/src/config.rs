@@ -2,9 +2,10 @@
 //!
 //! Defaults live there, once; here every key is required and unknown ones are refused.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
@@ -13,7 +14,7 @@ use crate::signal::{DIMENSIONS, Dimension, MEASURES, Measure, known};
 pub type Condition = (String, Vec<String>);
 
 /// Everything the engine needs to know.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Folder that this engine alone may use.
@@ -28,6 +29,9 @@ pub struct Config {
     pub objectives: Vec<ObjectiveConfig>,
     /// Bounds on everything that grows.
     pub limits: Limits,
+    /// How long sealed buckets stay on disk, seconds by name of the tier; as long as in
+    /// memory where a tier is not named.
+    pub retention: BTreeMap<String, f64>,
 }
 
 impl Config {
@@ -39,18 +43,31 @@ impl Config {
     pub fn from_json(json: &str) -> Result<Self> {
         serde_json::from_str(json).map_err(|error| Error::Config(error.to_string()))
     }
+
+    /// The JSON form.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] where `data_dir` is not Unicode.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::Config(error.to_string()))
+    }
 }
 
 /// What an acknowledgement promises.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
+    /// It is on the disk.
+    Sync,
+    /// The operating system has it: a power cut may take the last tenth of a second.
+    Relaxed,
     /// Nothing survives a restart.
     Off,
 }
 
 /// How event time moves.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WindowConfig {
     /// How far the watermark trails the newest event.
@@ -62,7 +79,7 @@ pub struct WindowConfig {
 }
 
 /// One view: which events, cut how, measured by what.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ViewConfig {
     /// Unique name.
@@ -81,7 +98,7 @@ pub struct ViewConfig {
 }
 
 /// One objective.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveConfig {
     /// Unique name.
@@ -106,7 +123,7 @@ pub struct ObjectiveConfig {
 }
 
 /// Bounds on everything that grows.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Series of one view.
@@ -127,6 +144,15 @@ pub struct Limits {
     pub companion_bytes: usize,
     /// Memory for windows and identities, bytes.
     pub memory: usize,
+    /// Disk for sealed buckets, bytes.
+    pub disk: u64,
+    /// How long a request is remembered, to know it when it comes again.
+    #[serde(rename = "dedupe_horizon")]
+    pub dedupe_horizon_s: f64,
+    /// Requests remembered.
+    pub dedupe_entries: usize,
+    /// Senders that number their batches, remembered however long ago they sent.
+    pub producers: usize,
 }
 
 /// Dimension of this name whose values may be shown: the end user's may not.

@@ -8,7 +8,10 @@
 use std::sync::atomic::Ordering;
 
 use crate::clock::SECOND_NS;
+use crate::codec::{Damaged, Read};
+use crate::error::Result;
 use crate::overflow::Collapsed;
+use crate::record::{Kind, Retire};
 use crate::state::State;
 use crate::value::ValueId;
 use crate::view::View;
@@ -23,12 +26,16 @@ const FRUITLESS_NS: i64 = 15 * EVERY_NS;
 const ROUND_MAX: usize = 4_096;
 
 /// Let go of what is silent, once a minute.
-pub(crate) fn retire(state: &State) {
+///
+/// # Errors
+///
+/// The journal's: nothing was let go.
+pub(crate) fn retire(state: &State) -> Result<()> {
     let views = &state.plan.views;
     views.iter().for_each(mind_memory);
     let now_ns = state.clock.steady_ns();
     if now_ns - state.retired_at_ns.load(Ordering::Relaxed) < EVERY_NS {
-        return;
+        return Ok(());
     }
     state.retired_at_ns.store(now_ns, Ordering::Relaxed);
     let silent: Vec<Vec<u32>> = views.iter().map(silent).collect();
@@ -36,20 +43,46 @@ pub(crate) fn retire(state: &State) {
         && now_ns >= state.values_looked_through_ns.load(Ordering::Relaxed);
     let resting = |view: &View| view.grouping.identities.read().has_resting();
     if silent.iter().all(Vec::is_empty) && !crowded && !views.iter().any(resting) {
-        return;
+        return Ok(());
     }
-    state.sequence.let_go(|watched| {
-        for (view, silent) in views.iter().zip(silent) {
-            let_go(view, silent);
-        }
-        if crowded {
+    let most =
+        Retire { series: silent.clone(), values: crowded.then(|| vec![0; state.values.held()]) };
+    state.sequence.let_go(state.journal(), most.bytes_max(), |watched, journaled, slot| {
+        let series = views.iter().zip(silent).map(|(view, silent)| let_go(view, silent)).collect();
+        let values = crowded.then(|| {
             let used = used_values(state, watched);
             let gone = state.values.retain(|id| used.get(id as usize).copied().unwrap_or(false));
+            gone.iter().for_each(|id| journaled.forget(*id));
             // Looking through every series holds up ingest: not each minute for nothing.
-            let wait_ns = if gone { 0 } else { FRUITLESS_NS };
+            let wait_ns = if state.values.is_room(gone.len()) { 0 } else { FRUITLESS_NS };
             state.values_looked_through_ns.store(now_ns + wait_ns, Ordering::Relaxed);
+            gone
+        });
+        if let Some(slot) = slot {
+            let mut payload = Vec::new();
+            Retire { series, values }.write(&mut payload);
+            slot.fill(Kind::Retire as u8, payload);
         }
-    });
+    })
+}
+
+/// Let go of what a record says was let go.
+///
+/// # Errors
+///
+/// [`Damaged`] where something it names still holds events.
+pub(crate) fn replay(state: &State, record: &Retire) -> Read<()> {
+    for (view, silent) in state.plan.views.iter().zip(&record.series) {
+        let gone = let_go(view, silent.clone());
+        if gone.len() != silent.len() {
+            return Err(Damaged("lets go of a series that still holds events"));
+        }
+    }
+    if let Some(values) = &record.values {
+        state.values.let_go(values);
+        state.sequence.journaled(|journaled| values.iter().for_each(|id| journaled.forget(*id)));
+    }
+    Ok(())
 }
 
 /// Where the budget does not even hold the open edge, no identity is made that it would have to hold.
@@ -80,10 +113,15 @@ fn holds_companions(view: &View, series: u32) -> bool {
     view.companions.as_ref().is_some_and(|companions| companions.holds(series))
 }
 
-fn let_go(view: &View, mut silent: Vec<u32>) {
+/// Those that it let go of.
+fn let_go(view: &View, mut silent: Vec<u32>) -> Vec<u32> {
     let mut identities = view.grouping.identities.write();
     let mut overflow = view.overflow.lock();
     let tenant = view.tenant();
+    if let Some(position) = tenant {
+        let collapsed = identities.collapsed().iter();
+        overflow.tell_apart(collapsed.map(|&series| identities.tuple(series)[position]));
+    }
     // Nothing is under way now: what is still silent stays so.
     silent.retain(|&series| {
         let Some(events) = view.windows.forget(series) else { return false };
@@ -93,6 +131,7 @@ fn let_go(view: &View, mut silent: Vec<u32>) {
         true
     });
     identities.retire(&silent);
+    silent
 }
 
 /// By id: whether something still means a value.

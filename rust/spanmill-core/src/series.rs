@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use hashbrown::HashTable;
 
-use crate::value::{ABSENT, OTHER, ValueId};
+use crate::codec::{Damaged, Read, Reader, Writer};
+use crate::value::{ABSENT, OTHER, ValueId, load_ids, save_ids};
 
 /// Entries a cache may hold before it starts afresh.
 const CACHE_MAX: usize = 1 << 18;
@@ -110,7 +111,15 @@ fn at(tuples: &[ValueId], width: usize, series: u32) -> &[ValueId] {
 
 impl Identities {
     pub(crate) fn new(width: usize, bounds: Bounds) -> Self {
-        let mut identities = Self {
+        let mut identities = Self::empty(width, bounds);
+        if width == 0 {
+            let _ = identities.insert(&[]);
+        }
+        identities
+    }
+
+    fn empty(width: usize, bounds: Bounds) -> Self {
+        Self {
             width,
             limit: bounds.limit,
             short: false,
@@ -124,11 +133,7 @@ impl Identities {
             collapsed: Vec::new(),
             free: Vec::new(),
             resting: Vec::new(),
-        };
-        if width == 0 {
-            let _ = identities.insert(&[]);
         }
-        identities
     }
 
     /// Take no more than there are now while memory is short, and as many as before once it is not.
@@ -184,6 +189,34 @@ impl Identities {
         let rehash = |series: &u32| tuple_hash(at(tuples, width, *series));
         let _ = self.table.insert_unique(tuple_hash(tuple), series, rehash);
         series
+    }
+
+    /// Give a tuple the series and serial that it had when it was written down.
+    ///
+    /// Whether neither it nor the series is another's.
+    pub(crate) fn define(&mut self, series: u32, serial: u64, tuple: &[ValueId]) -> bool {
+        if let Some(known) = self.find(tuple) {
+            return (known, self.serial(known)) == (series, serial);
+        }
+        if tuple.len() != self.width || self.is_live(series) {
+            return false;
+        }
+        while self.serials.len() <= series as usize {
+            self.free.push(self.serials.len() as u32);
+            self.serials.push(VACANT);
+            self.tuples.resize(self.tuples.len() + self.width, ABSENT);
+        }
+        self.free.retain(|free| *free != series);
+        self.resting.retain(|resting| *resting != series);
+        self.free.push(series);
+        self.next_serial = serial;
+        let _ = self.insert(tuple);
+        true
+    }
+
+    /// Serials below this are given.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.next_serial
     }
 
     /// A place for a tuple: one let go, or the next.
@@ -341,6 +374,96 @@ impl Identities {
             + self.table.capacity() * size_of::<u32>()
             + self.shares.capacity() * share
             + uses
+    }
+}
+
+/// Identities written down under one lock.
+const SLICE: usize = 4_096;
+
+impl Identities {
+    /// Write down the identities from `first` on, a part of them; the first of the next part.
+    ///
+    /// `None` after the last. So nobody waits for all of them. Identities that come
+    /// meanwhile may be there or not; none may be let go.
+    pub(crate) fn save_some(&self, first: usize, out: &mut Writer) -> Option<usize> {
+        let slice = self.serials[first..].iter().take(SLICE);
+        let next = first + slice.len();
+        out.varint(slice.len() as u64);
+        for (series, serial) in (first as u32..).zip(slice) {
+            // One more than the serial, so that the one of no identity is short.
+            out.varint(serial.wrapping_add(1));
+            self.tuple(series).iter().for_each(|id| out.varint(u64::from(*id)));
+        }
+        if next > first {
+            return Some(next);
+        }
+        out.varint(self.next_serial);
+        save_ids(&self.free, out);
+        save_ids(&self.resting, out);
+        out.varint(self.limit as u64);
+        out.u8(u8::from(self.short));
+        None
+    }
+
+    /// Identities as [`Identities::save_some`] wrote them, of the same width and within the same
+    /// bounds as these; their values are below `ids`.
+    pub(crate) fn load(&self, reader: &mut Reader<'_>, ids: ValueId) -> Read<Self> {
+        let mut identities = Self::empty(self.width, self.bounds.clone());
+        loop {
+            let slice = reader.count(1 + self.width)?;
+            if slice == 0 {
+                break;
+            }
+            for _ in 0..slice {
+                identities.put(reader, ids)?;
+            }
+        }
+        // In the order in which they came, as before.
+        let serials = &identities.serials;
+        identities.collapsed.sort_unstable_by_key(|series| serials[*series as usize]);
+        identities.next_serial = reader.varint()?;
+        let mut vacant: Vec<bool> =
+            identities.serials.iter().map(|serial| *serial == VACANT).collect();
+        identities.free = load_ids(reader, &mut vacant)?;
+        identities.resting = load_ids(reader, &mut vacant)?;
+        // Taken while the rest was written down: what took them is in the journal.
+        let taken = (0..).zip(&vacant).filter(|(_, vacant)| **vacant).map(|(series, _)| series);
+        identities.free.extend(taken);
+        let limit = reader.varint()? as usize;
+        identities.short = reader.u8()? != 0;
+        if identities.short {
+            identities.limit = limit.min(identities.bounds.limit);
+        }
+        Ok(identities)
+    }
+
+    /// Append what is written down of the next series.
+    fn put(&mut self, reader: &mut Reader<'_>, ids: ValueId) -> Read<()> {
+        let serial = reader.varint()?.wrapping_sub(1);
+        let mut tuple = Vec::with_capacity(self.width);
+        for _ in 0..self.width {
+            let id = reader.varint()?;
+            if id >= u64::from(ids) {
+                return Err(Damaged("has a series with a value that there is not"));
+            }
+            tuple.push(id as ValueId);
+        }
+        if serial == VACANT {
+            self.serials.push(VACANT);
+            self.tuples.extend_from_slice(&tuple);
+            return Ok(());
+        }
+        if self.find(&tuple).is_some() {
+            return Err(Damaged("has two series of the same values"));
+        }
+        self.next_serial = serial;
+        let _ = self.insert(&tuple);
+        Ok(())
+    }
+
+    /// Series ids below this may have been given.
+    pub(crate) fn ids(&self) -> usize {
+        self.serials.len()
     }
 }
 
@@ -541,7 +664,74 @@ mod tests {
         assert_eq!(4, identities.live().count());
     }
 
+    fn reloaded(identities: &Identities) -> Identities {
+        let mut out = Writer::default();
+        let mut next = Some(0);
+        while let Some(first) = next {
+            next = identities.save_some(first, &mut out);
+        }
+        let mut reader = Reader(&out.0);
+        let loaded = identities.load(&mut reader, 9_999);
+        assert_eq!(Ok(()), reader.end());
+        loaded.expect("whole")
+    }
+
+    /// What comes while identities are written down leaves none of them out, and no id without a use.
+    #[test]
+    fn identities_may_come_meanwhile() {
+        let mut identities = views(1, 20_000, None);
+        let ids: Vec<u32> = (10..10 + 5_000).map(|value| identities.resolve(&[value])).collect();
+        identities.retire(&ids[..3]);
+        identities.retire(&[]);
+        let mut out = Writer::default();
+        let next = identities.save_some(0, &mut out);
+        let meanwhile = identities.resolve(&[8_000]);
+        let last = identities.save_some(next.expect("more"), &mut out).expect("the end");
+        assert_eq!(None, identities.save_some(last, &mut out));
+        let loaded = identities.load(&mut Reader(&out.0), 9_999).expect("whole");
+        assert!(ids[..3].contains(&meanwhile));
+        assert_eq!((4_997, None), (loaded.count(), loaded.find(&[8_000])));
+        assert!(loaded.free.contains(&meanwhile));
+        assert_eq!(identities.next_serial, loaded.next_serial);
+    }
+
     proptest::proptest! {
+        /// Identities come back with their series and serials, and go on as they would have.
+        #[test]
+        fn identities_come_back(
+            tuples in proptest::collection::vec((2u32..6, 0u32..40), 1..300),
+            retired_every in 5usize..50,
+        ) {
+            let mut identities = views(2, 40, Some((0, 12)));
+            for (turn, (tenant, model)) in tuples.iter().enumerate() {
+                let _ = identities.resolve(&[*tenant, 100 + model]);
+                if turn % retired_every == 0 {
+                    let live: Vec<u32> = identities.live().map(|(series, _)| series).collect();
+                    identities.retire(&live[..live.len() / 2]);
+                }
+            }
+            let mut loaded = reloaded(&identities);
+            for (tenant, model) in tuples {
+                let tuple = [tenant, 200 + model];
+                let (mine, theirs) = (identities.resolve(&tuple), loaded.resolve(&tuple));
+                proptest::prop_assert_eq!(mine, theirs);
+                proptest::prop_assert_eq!(identities.serial(mine), loaded.serial(theirs));
+            }
+            let all = |of: &Identities| -> Vec<(u32, Vec<ValueId>)> {
+                of.live().map(|(series, tuple)| (series, tuple.to_vec())).collect()
+            };
+            proptest::prop_assert_eq!(all(&identities), all(&loaded));
+        }
+
+        /// Whatever the bytes, reading ends in identities or an error, never in a panic.
+        #[test]
+        fn any_bytes_are_safe(bytes: Vec<u8>, width in 0usize..4) {
+            let groups = Identities::new(width, Bounds { limit: 9, past: Past::ShareOne });
+            if let Ok(mut loaded) = groups.load(&mut Reader(&bytes), 50) {
+                let _ = loaded.resolve(&vec![7; width]);
+            }
+        }
+
         /// Whatever comes and goes, limits and reserves hold, shares add up, and every live tuple is found.
         #[test]
         fn identities_are_bounded(

@@ -3,12 +3,14 @@
 //! Each dimension has a share of its own, so that a flood of junk model names leaves
 //! room for a new tenant.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::codec::{Damaged, Read, Reader, Writer};
 use crate::signal::{DIMENSIONS, Dimension};
 
 /// Id of one value of one dimension. Ids are this process's own and never leave it.
@@ -64,6 +66,57 @@ impl Interned {
         };
         let _ = self.table.insert_unique(rehash(&id), id, rehash);
         id
+    }
+}
+
+impl Interned {
+    /// Ids before it that no definition came for were never used by anything that was kept.
+    fn define(&mut self, seed: u64, id: ValueId, dimension: Dimension, text: &str) -> bool {
+        let vacant = || Entry { text: Arc::from(""), dimension: DIMENSIONS[0].dimension };
+        while self.entries.len() <= id as usize {
+            self.free.push(self.entries.len() as ValueId);
+            self.entries.push(vacant());
+        }
+        let free = [&mut self.free, &mut self.resting].into_iter().find_map(|ids| {
+            let place = ids.iter().rposition(|free| *free == id)?;
+            Some(ids.remove(place))
+        });
+        if free.is_none() {
+            return false;
+        }
+        self.entries[id as usize] = Entry { text: Arc::from(text), dimension };
+        self.counts[dimension as usize] += 1;
+        let entries = &self.entries;
+        let rehash = |id: &ValueId| {
+            let entry = &entries[*id as usize];
+            hash_of(seed, entry.dimension, entry.text.as_bytes())
+        };
+        let _ = self.table.insert_unique(rehash(&id), id, rehash);
+        true
+    }
+}
+
+/// Which ids the journal has defined.
+#[derive(Debug, Default)]
+pub(crate) struct Journaled(Vec<u64>);
+
+impl Journaled {
+    /// Note an id; whether it is new here.
+    pub(crate) fn note(&mut self, id: ValueId) -> bool {
+        let (word, bit) = (id as usize / 64, 1 << (id % 64));
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        let is_new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        is_new && id > OTHER
+    }
+
+    /// The id may mean something else from now on.
+    pub(crate) fn forget(&mut self, id: ValueId) {
+        if let Some(word) = self.0.get_mut(id as usize / 64) {
+            *word &= !(1 << (id % 64));
+        }
     }
 }
 
@@ -158,6 +211,30 @@ impl Values {
         (id != ABSENT).then(|| Arc::clone(&self.interned.read().entries[id as usize].text))
     }
 
+    /// What an id stands for, to be written down; `None` for those that every folder has.
+    pub(crate) fn definition(&self, id: ValueId) -> Option<(Dimension, Arc<str>)> {
+        let interned = self.interned.read();
+        let entry = interned.entries.get(id as usize).filter(|_| id > OTHER)?;
+        Some((entry.dimension, Arc::clone(&entry.text)))
+    }
+
+    /// Give `text` the id that it had when it was written down. Whether no other has it.
+    pub(crate) fn define(&self, id: ValueId, dimension: Dimension, text: &str) -> bool {
+        let mut interned = self.interned.write();
+        let interned = &mut *interned;
+        match interned.find(hash_of(self.seed, dimension, text.as_bytes()), dimension, text) {
+            Some(known) => known == id,
+            None if id <= OTHER || text.is_empty() => false,
+            None => interned.define(self.seed, id, dimension, text),
+        }
+    }
+
+    /// Let go of ids, as a record says was done before.
+    pub(crate) fn let_go(&self, ids: &[ValueId]) {
+        let gone: HashSet<ValueId> = ids.iter().copied().collect();
+        let _ = self.retain(|id| !gone.contains(&id));
+    }
+
     /// Whether some dimension has taken three quarters of its share: time to let go of what no one uses.
     pub(crate) fn is_crowded(&self) -> bool {
         let limit = self.count_max - self.count_max / 4;
@@ -167,8 +244,8 @@ impl Values {
     /// Let go of every value for which `used` is false. Ids given out before must not be used again.
     ///
     /// A reader may still hold one: it finds no text, and the id is given again
-    /// only after the next round. Says whether a sixteenth of a dimension's share came free.
-    pub(crate) fn retain(&self, used: impl Fn(ValueId) -> bool) -> bool {
+    /// only after the next round. Returns those that went.
+    pub(crate) fn retain(&self, used: impl Fn(ValueId) -> bool) -> Vec<ValueId> {
         let mut interned = self.interned.write();
         let interned = &mut *interned;
         interned.free.append(&mut interned.resting);
@@ -179,8 +256,134 @@ impl Values {
             interned.counts[entry.dimension as usize] -= 1;
             interned.resting.push(id);
         }
-        interned.resting.len() * 16 >= self.count_max
+        interned.resting.clone()
     }
+
+    /// Values held.
+    pub(crate) fn held(&self) -> usize {
+        self.interned.read().table.len()
+    }
+
+    /// Whether so many ids make room worth another look: a sixteenth of a dimension's share.
+    pub(crate) fn is_room(&self, ids: usize) -> bool {
+        ids * 16 >= self.count_max
+    }
+}
+
+/// Values written down under one lock.
+const SLICE: usize = 4_096;
+
+impl Values {
+    /// Write every value down with its id, a part at a time.
+    ///
+    /// Values that come meanwhile may be there or not; none may be let go.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.varint(DIMENSIONS.len() as u64);
+        DIMENSIONS.iter().for_each(|info| out.bytes(info.name.as_bytes()));
+        let mut next = OTHER as usize + 1;
+        loop {
+            let interned = self.interned.read();
+            let slice = interned.entries[next..].iter().take(SLICE);
+            out.varint(slice.len() as u64);
+            if slice.len() == 0 {
+                save_ids(&interned.free, out);
+                save_ids(&interned.resting, out);
+                return;
+            }
+            next += slice.len();
+            for entry in slice {
+                out.varint(entry.dimension as u64);
+                out.bytes(entry.text.as_bytes());
+            }
+        }
+    }
+
+    /// Values as [`Values::save`] wrote them, with their ids; the limits hold for new ones.
+    pub(crate) fn load(
+        reader: &mut Reader<'_>,
+        (count_max, bytes_max): (usize, usize),
+        seed: u64,
+    ) -> Read<Self> {
+        let values = Self::new(count_max, bytes_max, seed);
+        let dimensions = load_dimensions(reader)?;
+        let mut interned = values.interned.write();
+        let interned_now = &mut *interned;
+        loop {
+            let slice = reader.count(2)?;
+            if slice == 0 {
+                break;
+            }
+            for _ in 0..slice {
+                let place = reader.varint()? as usize;
+                let dimension = dimensions.get(place).ok_or(Damaged("has no such dimension"))?;
+                interned_now.put(seed, *dimension, reader.text()?);
+            }
+        }
+        let mut is_free = interned_now.vacant();
+        interned_now.free = load_ids(reader, &mut is_free)?;
+        interned_now.resting = load_ids(reader, &mut is_free)?;
+        // Taken while the rest was written down: what took them is in the journal.
+        let taken = (0..).zip(&is_free).filter(|(_, free)| **free).map(|(id, _)| id);
+        interned_now.free.extend(taken);
+        drop(interned);
+        Ok(values)
+    }
+
+    /// Ids below this may have been given.
+    pub(crate) fn ids(&self) -> ValueId {
+        self.interned.read().entries.len() as ValueId
+    }
+}
+
+impl Interned {
+    /// Append a value; an empty text is one that was let go.
+    fn put(&mut self, seed: u64, dimension: Dimension, text: &str) {
+        let id = self.entries.len() as ValueId;
+        self.entries.push(Entry { text: Arc::from(text), dimension });
+        if text.is_empty() {
+            return;
+        }
+        self.counts[dimension as usize] += 1;
+        let entries = &self.entries;
+        let rehash = |id: &ValueId| {
+            let entry = &entries[*id as usize];
+            hash_of(seed, entry.dimension, entry.text.as_bytes())
+        };
+        let _ = self.table.insert_unique(rehash(&id), id, rehash);
+    }
+
+    /// By id: whether no value has it.
+    fn vacant(&self) -> Vec<bool> {
+        let vacant = |(id, entry): (usize, &Entry)| id > OTHER as usize && entry.text.is_empty();
+        self.entries.iter().enumerate().map(vacant).collect()
+    }
+}
+
+fn load_dimensions(reader: &mut Reader<'_>) -> Read<Vec<Dimension>> {
+    let unknown = Damaged("names a dimension that this version does not have");
+    let count = reader.count(1)?;
+    (0..count).map(|_| Dimension::named(reader.text()?).ok_or(unknown)).collect()
+}
+
+/// Write ids down.
+pub(crate) fn save_ids(ids: &[u32], out: &mut Writer) {
+    out.varint(ids.len() as u64);
+    ids.iter().for_each(|id| out.varint(u64::from(*id)));
+}
+
+/// Ids that [`save_ids`] wrote: each must be free, and is not from then on.
+pub(crate) fn load_ids(reader: &mut Reader<'_>, is_free: &mut [bool]) -> Read<Vec<u32>> {
+    let count = reader.count(1)?;
+    let mut ids = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = reader.varint()?;
+        match usize::try_from(id).ok().and_then(|id| is_free.get_mut(id)) {
+            Some(free) if *free => *free = false,
+            _ => return Err(Damaged("lets go of an id that is in use")),
+        }
+        ids.push(id as u32);
+    }
+    Ok(ids)
 }
 
 /// One batch's own view of [`Values`]: no lock for a value it has seen before.
@@ -298,16 +501,44 @@ mod tests {
         let values = Values::new(2, 8, 1);
         let [a, b] = [&b"a"[..], b"b"].map(|text| values.intern(Dimension::Model, text));
         assert!(values.is_crowded());
-        assert!(values.retain(|id| id == b));
+        assert_eq!(vec![a], values.retain(|id| id == b));
         assert_eq!(
             (None, Some(b)),
             (values.find(Dimension::Model, "a"), values.find(Dimension::Model, "b"))
         );
         let c = values.intern(Dimension::Model, b"c");
         assert!(c != a && c != OTHER, "{c}");
-        assert!(values.retain(|id| id == c));
+        assert_eq!(vec![b], values.retain(|id| id == c));
         assert_eq!(a, values.intern(Dimension::Model, b"d"));
         assert_eq!(OTHER, values.intern(Dimension::Model, b"e"));
+    }
+
+    /// Values written down are given their old ids in any order, and none takes another's.
+    #[test]
+    fn definitions_come_back() {
+        let (old, new) = (Values::new(100, 8, 1), Values::new(100, 8, 2));
+        let ids = [&b"a"[..], b"b", b"c"].map(|text| old.intern(Dimension::Model, text));
+        for id in [ids[2], ids[0]] {
+            let (dimension, text) = old.definition(id).expect("defined");
+            assert!(new.define(id, dimension, &text));
+            assert!(new.define(id, dimension, &text), "once more changes nothing");
+        }
+        assert!(!new.define(ids[0], Dimension::Model, "z"));
+        assert!(!new.define(OTHER, Dimension::Model, "z"));
+        assert_eq!(Some(ids[2]), new.find(Dimension::Model, "c"));
+        // The hole that no definition came for is given next.
+        assert_eq!(ids[1], new.intern(Dimension::Model, b"d"));
+        assert_eq!(ids[2] + 1, new.intern(Dimension::Model, b"e"));
+    }
+
+    /// An id is new to the journal once, until it is let go of; the ids that every folder has never are.
+    #[test]
+    fn ids_are_defined_once() {
+        let mut journaled = Journaled::default();
+        assert_eq!([true, false], [journaled.note(200), journaled.note(200)]);
+        journaled.forget(200);
+        assert!(journaled.note(200));
+        assert_eq!([false, false], [journaled.note(ABSENT), journaled.note(OTHER)]);
     }
 
     /// A cache gives the same ids as the table behind it.
@@ -320,5 +551,54 @@ mod tests {
             assert_eq!(id, two.id(Dimension::Model, text, &values));
         }
         assert_eq!(ABSENT, one.id(Dimension::Model, b"", &values));
+    }
+
+    fn reloaded(values: &Values) -> Values {
+        let mut out = Writer::default();
+        values.save(&mut out);
+        let mut reader = Reader(&out.0);
+        let loaded = Values::load(&mut reader, (2, 8), 99).expect("whole");
+        assert_eq!(Ok(()), reader.end());
+        loaded
+    }
+
+    /// Values come back with their ids, and ids let go come back in the order they would have been given.
+    #[test]
+    fn values_come_back() {
+        let values = Values::new(2, 8, 1);
+        let [a, b] = [&b"a"[..], b"b"].map(|text| values.intern(Dimension::Model, text));
+        let tenant = values.intern(Dimension::Tenant, b"a");
+        let _ = values.retain(|id| id != a);
+        let loaded = reloaded(&values);
+        assert_eq!(Some(b), loaded.find(Dimension::Model, "b"));
+        assert_eq!(Some(tenant), loaded.find(Dimension::Tenant, "a"));
+        assert_eq!(None, loaded.find(Dimension::Model, "a"));
+        let _ = (values.retain(|id| id != a), loaded.retain(|id| id != a));
+        let next = |values: &Values| values.intern(Dimension::Model, b"c");
+        assert_eq!((a, a), (next(&values), next(&loaded)));
+        assert_eq!(OTHER, loaded.intern(Dimension::Model, b"d"), "the limit holds");
+    }
+
+    proptest::proptest! {
+        /// Whatever the bytes, reading ends in values or an error, never in a panic.
+        #[test]
+        fn any_bytes_are_safe(mut bytes: Vec<u8>, flips: Vec<(usize, u8)>) {
+            let _ = Values::load(&mut Reader(&bytes), (9, 9), 1);
+            let values = Values::new(100, 8, 1);
+            for text in ["a", "b", "c", "d"] {
+                let _ = values.intern(Dimension::Region, text.as_bytes());
+            }
+            let _ = values.retain(|id| id % 2 == 0);
+            let mut out = Writer::default();
+            values.save(&mut out);
+            bytes = out.0;
+            for (place, bits) in flips {
+                let place = place % bytes.len();
+                bytes[place] ^= bits;
+            }
+            if let Ok(loaded) = Values::load(&mut Reader(&bytes), (100, 8), 1) {
+                let _ = loaded.intern(Dimension::Region, b"e");
+            }
+        }
     }
 }

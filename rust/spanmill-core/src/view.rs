@@ -6,18 +6,21 @@ use parking_lot::{Mutex, RwLock};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::budget::{HORIZON_S, Objective};
+use crate::codec::{Read, Reader, Writer};
 use crate::companion::Companions;
 use crate::config::{
     Condition, Config, ObjectiveConfig, ViewConfig, dimension, measure, shown_dimension,
 };
 use crate::convention::{Slots, Vocabulary};
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::overflow::{Collapsed, Events, Overflow};
+use crate::secret::Secret;
 use crate::series::{Bounds, Identities, Past, Promised};
 use crate::signal::{Dimension, Measure};
 use crate::sli;
 use crate::value::{ValueId, Values};
-use crate::wide::{Column, Key, WidePlan};
+use crate::wide::{Column, WidePlan};
 use crate::window::{Use, WindowStore};
 
 /// Which events, and how they are told apart: the half that views and objectives share.
@@ -52,6 +55,21 @@ impl Grouping {
     /// Values that the configuration names here.
     pub(crate) fn named_values(&self) -> impl Iterator<Item = ValueId> {
         self.conditions.iter().flat_map(|(_, accepted)| accepted).copied()
+    }
+
+    /// Write the identities down, a part at a time: nobody waits for all of them.
+    pub(crate) fn save_identities(&self, out: &mut Writer) {
+        let mut next = Some(0);
+        while let Some(first) = next {
+            next = self.identities.read().save_some(first, out);
+        }
+    }
+
+    /// Put identities back that [`Grouping::save_identities`] wrote; their values are below `ids`.
+    pub(crate) fn load_identities(&self, reader: &mut Reader<'_>, ids: ValueId) -> Read<()> {
+        let loaded = self.identities.read().load(reader, ids)?;
+        *self.identities.write() = loaded;
+        Ok(())
     }
 
     /// Whether an event with these dimension values, by slot, belongs here.
@@ -210,8 +228,8 @@ fn needed(config: &Config) -> Result<Slots> {
 }
 
 impl Plan {
-    /// Compile a configuration.
-    pub(crate) fn new(config: &Config, values: &Values) -> Result<Self> {
+    /// Compile a configuration. `disk` has the key of texts that are kept as hashes only.
+    pub(crate) fn new(config: &Config, values: &Values, disk: &dyn Disk) -> Result<Self> {
         let slots = needed(config)?;
         let views = config
             .views
@@ -223,7 +241,7 @@ impl Plan {
             true => None,
             false => Some(WidePlan {
                 columns,
-                key: Key::of_folder(&config.data_dir)?,
+                secret: Secret::of_folder(disk, &config.data_dir)?,
                 text_bytes_max: config.limits.dimension_bytes,
             }),
         };
@@ -322,6 +340,12 @@ impl View {
             }
         }
         hasher.digest().cast_signed()
+    }
+
+    /// Say anew which series have fallen silent, once everything of them was put back.
+    pub(crate) fn list_silent(&self) {
+        let identities = self.grouping.identities.read();
+        self.windows.list_silent(identities.live().map(|(series, _)| series));
     }
 
     /// Position of the tenant among the dimensions.

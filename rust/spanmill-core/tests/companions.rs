@@ -4,9 +4,9 @@ mod rig;
 
 use rig::{Rig, SECOND_NS, parse, request_of, span_of};
 use serde_json::{Value as Json, json};
-use spanmill_core::Engine;
 use spanmill_core::clock::ManualClock;
 use spanmill_core::error::Error;
+use spanmill_core::{Engine, Sender};
 
 const NOW_S: i64 = 1_795_219_200;
 
@@ -26,7 +26,7 @@ fn event(at_s: i64, model: &str, user: &str, prompt: &str) -> Vec<u8> {
 
 fn send(rig: &Rig, spans: &[Vec<u8>]) {
     let request = request_of(&[("service.name", "gateway"), ("spanmill.tenant", "acme")], spans);
-    assert!(rig.engine.ingest_traces(&request).expect("valid OTLP").is_empty());
+    assert!(rig.engine.ingest_traces(&request, Sender::default()).expect("valid OTLP").is_empty());
 }
 
 fn request(dimension: &str, by: &[&str], window_s: i64) -> String {
@@ -97,7 +97,7 @@ fn many_users_are_estimated() {
     let reopened = Engine::open(&two.config(), clock).expect("free");
     for chunk in events.iter().rev().cloned().collect::<Vec<_>>().chunks(777) {
         let body = request_of(&[("service.name", "gateway"), ("spanmill.tenant", "acme")], chunk);
-        let _ = reopened.ingest_traces(&body).expect("valid OTLP");
+        let _ = reopened.ingest_traces(&body, Sender::default()).expect("valid OTLP");
     }
     let again = parse(&reopened.distinct(&request("user", &[], 60)).expect("counted"));
     assert_eq!(row, again["series"][0]);
@@ -107,11 +107,12 @@ fn many_users_are_estimated() {
 #[test]
 fn prompts_are_ranked() {
     let rig = rig();
-    let mut spans = Vec::new();
-    for (prompt, times) in [("support", 50), ("search", 30), ("summary", 30), ("rare", 1)] {
-        spans.extend((0..times).map(|_| event(NOW_S, "m", "u", prompt)));
-    }
-    send(&rig, &spans);
+    let spans = || {
+        let prompts = [("support", 50), ("search", 30), ("summary", 30), ("rare", 1)];
+        let events = |(prompt, times)| (0..times).map(move |_| event(NOW_S, "m", "u", prompt));
+        prompts.into_iter().flat_map(events).collect::<Vec<_>>()
+    };
+    send(&rig, &spans());
     let top = |rig: &Rig, k: u32| {
         let mut asked: Json =
             serde_json::from_str(&request("prompt", &["model"], 60)).expect("JSON");
@@ -132,7 +133,7 @@ fn prompts_are_ranked() {
     let junk: Vec<Vec<u8>> =
         (0..3_000).map(|n| event(NOW_S, "m", "u", &format!("junk-{n}"))).collect();
     send(&rig, &junk);
-    send(&rig, &spans);
+    send(&rig, &spans());
     let row = top(&rig, 1);
     assert_eq!((&json!(3_222), &json!(false)), (&row["count"], &row["exact"]));
     let first = &row["top"][0];
@@ -207,11 +208,4 @@ fn wrong_questions_get_the_choices() {
     let none = Rig::new(NOW_S);
     let error = none.engine.distinct(&request("user", &[], 60)).expect_err("refused").to_string();
     assert!(error.contains("name it in distinct of a view"), "{error}");
-}
-
-/// A view without companions makes no key: nothing is hashed that nothing counts.
-#[test]
-fn no_companions_no_key() {
-    assert!(!Rig::new(NOW_S).folder().join("key").exists());
-    assert!(rig().folder().join("key").exists());
 }

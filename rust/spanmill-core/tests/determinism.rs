@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value as Json, json};
-use spanmill_core::Engine;
 use spanmill_core::error::Result;
 use spanmill_core::window::{SealSink, SealedBucket};
+use spanmill_core::{Engine, Sender};
 
 use crate::rig::{Rig, SECOND_NS, double, int, request_of, span_with, text};
 
@@ -198,7 +198,8 @@ fn send(engine: &Engine, spans: &[Vec<u8>], sending: Sending) {
                 scope.spawn(|| {
                     while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let body = request_of(&[("service.name", "gateway")], batch);
-                        let response = engine.ingest_traces(&body).expect("valid OTLP");
+                        let response =
+                            engine.ingest_traces(&body, Sender::default()).expect("valid OTLP");
                         assert!(response.is_empty(), "every event is in time");
                     }
                 })

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use serde_json::{Value as Json, json};
-use spanmill_core::Engine;
 use spanmill_core::clock::ManualClock;
 use spanmill_core::config::Config;
 use spanmill_core::error::Error;
+use spanmill_core::{Engine, Sender};
 
 const NOW_S: u64 = 1_795_219_200;
 const SECOND: u64 = 1_000_000_000;
@@ -36,9 +36,11 @@ fn config(folder: &std::path::Path, limits_series: usize, objectives: Json) -> C
             "measures": ["duration", "ttft", "tpot", "output_tokens"],
             "distinct": [], "top": []}],
         "objectives": objectives,
+        "retention": {},
         "limits": {"series": limits_series, "tenant_series": limits_series, "groups": 100,
             "dimension_values": 10_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
-            "sources": 100, "request_bytes": 1 << 24, "memory": 1_u64 << 31},
+            "sources": 100, "request_bytes": 1 << 24, "memory": 1_u64 << 31,
+            "dedupe_horizon": 900.0, "dedupe_entries": 100_000, "producers": 1_000},
     });
     Config::from_json(&config.to_string()).expect("valid")
 }
@@ -120,7 +122,9 @@ impl Span {
         let end = (NOW_S * SECOND).wrapping_add_signed((self.ends_s * SECOND as f64) as i64);
         let mut span = Vec::new();
         field(1, &[7; 16], &mut span);
-        field(2, &[9; 8], &mut span);
+        // Two requests with the same ids would be one, sent again.
+        static SPANS: AtomicU64 = AtomicU64::new(1);
+        field(2, &SPANS.fetch_add(1, Ordering::Relaxed).to_le_bytes(), &mut span);
         for (tag, time) in [(7, end - 2 * SECOND), (8, end)] {
             span.push(tag << 3 | 1);
             span.extend_from_slice(&time.to_le_bytes());
@@ -159,7 +163,7 @@ fn request(spans: &[Vec<u8>]) -> Vec<u8> {
 
 fn send(bench: &Bench, spans: &[Span]) -> Vec<u8> {
     let encoded: Vec<Vec<u8>> = spans.iter().map(Span::encode).collect();
-    bench.engine.ingest_traces(&request(&encoded)).expect("valid OTLP")
+    bench.engine.ingest_traces(&request(&encoded), Sender::default()).expect("valid OTLP")
 }
 
 fn query(bench: &Bench, measure: &str, by: &[&str], window_s: u32) -> Json {
@@ -223,7 +227,8 @@ fn bad_spans_are_counted_by_reason() {
         ("out_of_range", Span { ttft: Some(1e300), ..Span::default() }.encode()),
     ];
     for (reason, span) in &cases {
-        let response = bench.engine.ingest_traces(&request(&[span.clone(), good.clone()]));
+        let response =
+            bench.engine.ingest_traces(&request(&[span.clone(), good.clone()]), Sender::default());
         let said = String::from_utf8_lossy(&response.expect("valid OTLP")).into_owned();
         assert!(said.contains(&format!("{reason}: 1")), "{reason}: {said}");
         assert_eq!(json!(1), ledger(&bench)["rejected"][reason], "{reason}");
@@ -234,6 +239,18 @@ fn bad_spans_are_counted_by_reason() {
     assert_eq!(json!(6), query(&bench, "duration", &[], 300)["series"][0]["count"]);
 }
 
+/// A span without ids counts like any other.
+#[test]
+fn missing_ids_are_no_fault() {
+    let bench = bench();
+    let whole = Span::default().encode();
+    let (no_trace_id, no_span_id) = (whole[18..].to_vec(), [&whole[..18], &whole[28..]].concat());
+    let body = request(&[no_trace_id, no_span_id]);
+    let answer = bench.engine.ingest_traces(&body, Sender::default()).expect("valid OTLP");
+    assert!(answer.is_empty(), "refused some of them");
+    assert_eq!(json!(2), ledger(&bench)["counted"]);
+}
+
 /// Bytes that are not OTLP fold nothing at all, not even the good spans before the fault.
 #[test]
 fn malformed_requests_change_nothing() {
@@ -241,7 +258,7 @@ fn malformed_requests_change_nothing() {
     let whole = request(&[Span::default().encode(), Span::default().encode()]);
     for cut in 1..whole.len() {
         // Some prefixes end between fields and are requests of their own.
-        if let Err(error) = bench.engine.ingest_traces(&whole[..cut]) {
+        if let Err(error) = bench.engine.ingest_traces(&whole[..cut], Sender::default()) {
             assert!(matches!(error, Error::Wire { .. }), "{error}");
         }
     }
@@ -297,7 +314,8 @@ fn splits_and_order_leave_no_trace() {
         let bench = bench();
         let encoded: Vec<Vec<u8>> = order.map(Span::encode).collect();
         for chunk in encoded.chunks(batch) {
-            let _ = bench.engine.ingest_traces(&request(chunk)).expect("valid OTLP");
+            let _ =
+                bench.engine.ingest_traces(&request(chunk), Sender::default()).expect("valid OTLP");
         }
         bench.clock.set(((NOW_S + 600) * SECOND) as i64);
         bench.engine.tick().expect("open");
@@ -421,25 +439,28 @@ fn closed_means_closed() {
     let taken = Engine::open(&config(&bench.folder, 10, json!([])), bench.clock.clone());
     assert!(matches!(taken.map(|_| ()), Err(Error::FolderInUse(_))));
     bench.engine.close();
-    assert!(matches!(bench.engine.ingest_traces(b""), Err(Error::Closed)));
+    assert!(matches!(bench.engine.ingest_traces(b"", Sender::default()), Err(Error::Closed)));
     assert!(matches!(bench.engine.tick(), Err(Error::Closed)));
     let next = Engine::open(&config(&bench.folder, 10, json!([])), bench.clock.clone());
     next.expect("the folder is free").close();
 }
 
-/// Many threads sending at once lose and double nothing, while the clock ticks.
+/// Many threads sending at once, each request by all of them, lose and double nothing, while the
+/// clock ticks.
 #[test]
 fn threads_lose_nothing() {
     let bench = bench();
-    let spans: Vec<Vec<u8>> = (0..100)
-        .map(|i| Span { ends_s: -f64::from(i) / 20.0, ..Span::default() }.encode())
-        .collect();
-    let body = request(&spans);
+    let body = |_| {
+        let span = |i| Span { ends_s: -f64::from(i) / 20.0, ..Span::default() }.encode();
+        request(&(0..100).map(span).collect::<Vec<_>>())
+    };
+    let bodies: Vec<Vec<u8>> = (0..50).map(body).collect();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             let _ = scope.spawn(|| {
-                for _ in 0..50 {
-                    assert!(bench.engine.ingest_traces(&body).expect("valid OTLP").is_empty());
+                for body in &bodies {
+                    let answer = bench.engine.ingest_traces(body, Sender::default());
+                    assert!(answer.expect("valid OTLP").is_empty());
                 }
             });
         }
@@ -447,8 +468,10 @@ fn threads_lose_nothing() {
             bench.engine.tick().expect("open");
         }
     });
-    assert_eq!(json!(20_000), ledger(&bench)["counted"]);
-    assert_eq!(json!(20_000), query(&bench, "ttft", &[], 300)["series"][0]["count"]);
+    let shown = ledger(&bench);
+    assert_eq!((&json!(5_000), &json!(15_000)), (&shown["counted"], &shown["duplicate"]));
+    assert_eq!(json!(true), shown["balanced"]);
+    assert_eq!(json!(5_000), query(&bench, "ttft", &[], 300)["series"][0]["count"]);
 }
 
 /// A scope after its spans is valid protobuf and changes nothing.
@@ -463,6 +486,6 @@ fn scope_may_follow_its_spans() {
     field(2, &scope_spans, &mut resource_spans);
     let mut body = Vec::new();
     field(1, &resource_spans, &mut body);
-    assert!(bench.engine.ingest_traces(&body).expect("valid OTLP").is_empty());
+    assert!(bench.engine.ingest_traces(&body, Sender::default()).expect("valid OTLP").is_empty());
     assert_eq!(json!(2), ledger(&bench)["counted"]);
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rig::{Rig, SECOND_NS, parse, request_of, span_of};
 use serde_json::{Value as Json, json};
+use spanmill_core::Sender;
 use spanmill_core::error::Error;
 
 const NOW_S: i64 = 1_795_219_200;
@@ -18,7 +19,7 @@ fn event(model: &str) -> Vec<u8> {
 
 fn send(rig: &Rig, tenant: &str, spans: &[Vec<u8>]) {
     let request = request_of(&[("service.name", "gateway"), ("spanmill.tenant", tenant)], spans);
-    assert!(rig.engine.ingest_traces(&request).expect("valid OTLP").is_empty());
+    assert!(rig.engine.ingest_traces(&request, Sender::default()).expect("valid OTLP").is_empty());
 }
 
 fn objective(name: &str, conditions: Json, group_by: Json) -> Json {
@@ -129,7 +130,7 @@ fn pass(rig: &Rig, at_s: i64) {
     rig.clock.set(at_s * SECOND_NS);
     let span = span_of(at_s * SECOND_NS, &[("gen_ai.request.model", "clock")]);
     let request = request_of(&[("service.name", "clock"), ("spanmill.tenant", "clock")], &[span]);
-    let _ = rig.engine.ingest_traces(&request).expect("valid OTLP");
+    let _ = rig.engine.ingest_traces(&request, Sender::default()).expect("valid OTLP");
     rig.engine.tick().expect("open");
 }
 
@@ -263,7 +264,7 @@ fn unused_values_make_room() {
 
 fn skewed(rig: &Rig, source: &str, ahead_s: i64, at_s: i64) -> Result<Vec<u8>, Error> {
     let span = span_of((at_s + ahead_s) * SECOND_NS, &[]);
-    rig.engine.ingest_traces(&request_of(&[("service.name", source)], &[span]))
+    rig.engine.ingest_traces(&request_of(&[("service.name", source)], &[span]), Sender::default())
 }
 
 /// One source ahead is its own fault; most of them make our clock the suspect: requests wait at

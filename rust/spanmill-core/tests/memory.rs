@@ -45,25 +45,33 @@ struct Windows {
     measures: usize,
     scratch: ByShard,
     before: usize,
+    cut: u64,
 }
 
 impl Windows {
     fn new(measures: usize) -> Self {
         let before = HELD.load(Ordering::Relaxed);
         let store = WindowStore::new((0..measures).collect(), measures);
-        Self { store, kept: Kept::default(), measures, scratch: ByShard::default(), before }
+        let (kept, scratch) = (Kept::default(), ByShard::default());
+        Self { store, kept, measures, scratch, before, cut: 0 }
     }
 
     /// One event of each series at a second.
     fn push(&mut self, second: i64, value: f64) {
-        let series: Vec<u32> = (0..SERIES as u32).collect();
-        let measures = vec![value; SERIES * self.measures];
+        self.push_to(SERIES, second, value);
+    }
+
+    /// One event of each of the first series at a second.
+    fn push_to(&mut self, events: usize, second: i64, value: f64) {
+        let series: Vec<u32> = (0..events as u32).collect();
+        let measures = vec![value; events * self.measures];
         let rows = Rows {
-            ends_ns: &vec![(START_S + second) * SECOND_NS; SERIES],
+            ends_ns: &vec![(START_S + second) * SECOND_NS; events],
             measures: &measures,
             stride: self.measures,
             series: &series,
             horizon_ns: i64::MIN,
+            cut: self.cut,
         };
         let sealed = self.kept.sealed().unwrap_or(i64::MIN);
         assert_eq!(0, self.store.apply(&rows, sealed, &mut self.scratch));
@@ -128,6 +136,25 @@ fn small_sealed_buckets_are_small() {
     assert!(each <= 68.0, "{each} B a bucket");
 }
 
+/// A cut moves what is open and copies none of it: a few words for each series, gone with the buckets.
+#[test]
+fn cuts_copy_nothing() {
+    let _alone = ALONE.lock();
+    let mut windows = Windows::new(3);
+    for second in (0..70).step_by(2) {
+        windows.push(second, 1.0);
+    }
+    let before = windows.bytes_each() * 3.0;
+    windows.cut += 1;
+    // One event in each shard finds the cut.
+    windows.push_to(64, 69, 1.0);
+    let after = windows.bytes_each() * 3.0;
+    assert!(after - before <= 32.0, "{} B a series", after - before);
+    windows.forget_all();
+    let footprint = windows.store.footprint();
+    assert_eq!((Held::default(), Held::default()), (footprint.open, footprint.sealed));
+}
+
 /// What metrics report is what was allocated, but for the allocator's own overhead.
 #[test]
 fn footprints_are_true() {
@@ -142,6 +169,9 @@ fn footprints_are_true() {
         assert!((0.97..1.25).contains(&(told / held)), "{what}: {told} told, {held} held");
     };
     compare(&windows, "open");
+    windows.cut += 1;
+    windows.push(399, 1.0);
+    compare(&windows, "set aside");
     windows.seal(350);
     compare(&windows, "sealed");
 }

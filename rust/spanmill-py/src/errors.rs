@@ -9,11 +9,20 @@ use spanmill_core::error::Error;
 /// Name of the class in `spanmill.errors`.
 fn class_name(error: &Error) -> &'static str {
     match error {
-        Error::Wire { .. } | Error::TooLarge { .. } => "WireError",
+        Error::Wire { .. } | Error::SpanBatch(_) | Error::TooLarge { .. } => "WireError",
+        Error::Dictionary { .. } => "DictionaryUnknown",
         Error::Config(_) => "ConfigError",
         Error::Folder { .. } => "StartError",
         Error::Unknown { .. } => "UnknownName",
         Error::FolderInUse(_) => "FolderInUse",
+        Error::Damaged { .. }
+        | Error::JournalDamaged { .. }
+        | Error::Record { .. }
+        | Error::Layout { .. } => "DataDamaged",
+        Error::Journal { .. } => "JournalFailed",
+        Error::Full { .. } => "DiskFull",
+        Error::Preparing { .. } => "Overloaded",
+        Error::BatchConflict(_) | Error::Forgotten => "BatchConflict",
         Error::ClockSuspect { .. } => "ClockSuspect",
         Error::Closed => "Closed",
         _ => "BadRequest",

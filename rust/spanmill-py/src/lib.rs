@@ -6,14 +6,16 @@ mod errors;
 mod floats;
 mod stream;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use spanmill_core::clock::SystemClock;
 use spanmill_core::config::Config;
+use spanmill_core::disk::RealDisk;
 use spanmill_core::error::Error;
-use spanmill_core::wire;
+use spanmill_core::{Sender, wire};
 
 use crate::column::DigestColumn;
 use crate::digest::Digest;
@@ -47,14 +49,33 @@ impl Engine {
         opened.map(|core| Self { core }).map_err(|error| to_python(py, &error))
     }
 
-    fn ingest_traces<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        // Detached: folding touches no Python object, so other gRPC workers and
-        // the API keep running. The caller's reference keeps `request` alive.
-        self.bytes(py, |core| core.ingest_traces(request))
+    #[pyo3(signature = (request, tenant = "", batch_id = None))]
+    fn ingest_traces<'py>(
+        &self,
+        py: Python<'py>,
+        request: &[u8],
+        tenant: &str,
+        batch_id: Option<&str>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        // Detached: folding and waiting for the disk touch no Python object, so other gRPC
+        // workers and the API keep running. The caller's reference keeps `request` alive.
+        self.bytes(py, |core| core.ingest_traces(request, Sender { tenant, batch_id }))
+    }
+
+    fn ingest_columns<'py>(
+        &self,
+        py: Python<'py>,
+        request: &[u8],
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |core| core.ingest_columns(request))
     }
 
     fn count_refused_request(&self, reason: &str) {
         self.core.count_refused_request(reason);
+    }
+
+    fn recovered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, spanmill_core::Engine::recovered)
     }
 
     fn unready(&self, py: Python<'_>) -> PyResult<Option<String>> {
@@ -153,6 +174,27 @@ fn explain_traces<'py>(py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, P
     Ok(PyBytes::new(py, &explained))
 }
 
+/// A `SpanBatch` with its checksum added.
+#[pyfunction]
+fn with_checksum<'py>(py: Python<'py>, batch: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let sealed = wire::with_checksum(batch).map_err(|error| to_python(py, &error))?;
+    Ok(PyBytes::new(py, &sealed))
+}
+
+/// Say what is in a data folder that no daemon holds, as JSON.
+#[pyfunction]
+fn examine_folder(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyBytes>> {
+    let examined = py.detach(|| spanmill_core::examine_folder(&RealDisk, &path));
+    Ok(PyBytes::new(py, &examined.map_err(|error| to_python(py, &error))?))
+}
+
+/// Give up what an unreadable record takes with it, and say what that was, as JSON.
+#[pyfunction]
+fn repair_folder(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyBytes>> {
+    let repaired = py.detach(|| spanmill_core::repair_folder(&RealDisk, &path));
+    Ok(PyBytes::new(py, &repaired.map_err(|error| to_python(py, &error))?))
+}
+
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Digest>()?;
@@ -161,5 +203,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<RollupStream>()?;
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     module.add_function(wrap_pyfunction!(signals, module)?)?;
-    module.add_function(wrap_pyfunction!(explain_traces, module)?)
+    module.add_function(wrap_pyfunction!(explain_traces, module)?)?;
+    module.add_function(wrap_pyfunction!(with_checksum, module)?)?;
+    module.add_function(wrap_pyfunction!(examine_folder, module)?)?;
+    module.add_function(wrap_pyfunction!(repair_folder, module)?)
 }

@@ -1,8 +1,10 @@
 //! Error budgets: exact counts over sliding windows, and what follows from them.
 
+mod groups;
 mod objective;
 mod ring;
 
+pub(crate) use groups::SavedGroup;
 pub(crate) use objective::{Objective, Tally};
 pub(crate) use ring::HORIZON_S;
 

@@ -3,10 +3,13 @@
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
-use super::ring::CounterRing;
+use super::groups::{ALL, Counters, Passing, SavedGroup, place_of};
+use super::ring::{CounterRing, Stamp};
 use super::{Counts, budget_left, rate_burn, volume_burn};
 use crate::clock::{SECOND_NS, rfc3339};
+use crate::codec::{Damaged, Read, Writer};
 use crate::config::ObjectiveConfig;
+use crate::error::Result;
 use crate::sli::Sli;
 
 /// Look-backs shown for every objective: those of the usual burn-rate alerts.
@@ -28,22 +31,6 @@ pub(crate) struct Tally {
     pub counts: Counts,
 }
 
-/// Counters of one objective.
-#[derive(Default)]
-struct Counters {
-    /// All events: exact however many groups there are.
-    total: CounterRing,
-    groups: Vec<Group>,
-}
-
-/// Counters of one group.
-#[derive(Default)]
-struct Group {
-    ring: CounterRing,
-    /// Events since the start.
-    events: u64,
-}
-
 /// One objective with the counters of its groups.
 pub(crate) struct Objective {
     pub config: ObjectiveConfig,
@@ -57,40 +44,113 @@ impl Objective {
     }
 
     /// Add a batch's tallies under one lock, but for seconds before the horizon.
-    pub(crate) fn add(&self, tallies: &[Tally], horizon_s: i64) {
+    ///
+    /// `cut` is the last one before the batch.
+    pub(crate) fn add(&self, tallies: &[Tally], horizon_s: i64, cut: Stamp) {
         let grouped = !self.config.group_by.is_empty();
         let mut counters = self.counters.lock();
+        counters.enter(cut);
         for tally in tallies.iter().filter(|tally| tally.second >= horizon_s) {
-            counters.total.add(tally.second, tally.counts);
-            if !grouped {
-                continue;
+            counters.add(ALL, tally);
+            if grouped {
+                counters.add(place_of(tally.group as usize), tally);
             }
-            let group = tally.group as usize;
-            if counters.groups.len() <= group {
-                counters.groups.resize_with(group + 1, Group::default);
-            }
-            counters.groups[group].ring.add(tally.second, tally.counts);
-            counters.groups[group].events += tally.counts.total();
         }
     }
 
     /// Groups that have counters; none where the objective is not grouped.
     pub(crate) fn group_count(&self) -> usize {
-        self.counters.lock().groups.len()
+        self.counters.lock().groups.len() - place_of(0)
     }
 
     /// Events since the start in any of `groups`.
     pub(crate) fn events_in(&self, groups: &[u32]) -> u64 {
         let counters = self.counters.lock();
-        let events = |group: &u32| counters.groups.get(*group as usize).map(|group| group.events);
-        groups.iter().filter_map(events).sum()
+        let of = |group: &u32| counters.groups.get(place_of(*group as usize));
+        groups.iter().filter_map(of).map(|group| group.events).sum()
+    }
+
+    /// Write down the counters of all events, or of one group: alike where the counts are.
+    pub(crate) fn describe(&self, group: Option<usize>, out: &mut Writer) {
+        let counters = self.counters.lock();
+        if let Some(group) = counters.groups.get(group.map_or(ALL, place_of)) {
+            out.varint(group.events);
+            group.ring.describe(out);
+        }
     }
 
     /// Bytes held by the counters.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let counters = self.counters.lock();
-        let groups: usize = counters.groups.iter().map(|group| group.ring.heap_bytes()).sum();
-        counters.total.heap_bytes() + groups
+        self.counters.lock().heap_bytes()
+    }
+
+    /// Begin to write what stood at this cut; how many stretches of counters are new since the
+    /// one before, about.
+    pub(crate) fn begin_pass(&self, cut: Stamp) -> u64 {
+        self.counters.lock().begin_pass(cut)
+    }
+
+    /// Write down what was changed after the cut `from` and stood at the cut that the pass
+    /// was begun for.
+    ///
+    /// `spill` is called often, without the lock. Returns how many chunks it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of `spill`. [`Objective::abandon`] then gives back what was kept aside.
+    pub(crate) fn save(
+        &self,
+        number: usize,
+        from: Stamp,
+        out: &mut Writer,
+        spill: &mut dyn FnMut(&mut Writer) -> Result<()>,
+    ) -> Result<usize> {
+        let to = self.counters.lock().cut;
+        let mut saved = 0;
+        loop {
+            let progress = self.counters.lock().save_some(number, from, out);
+            spill(out)?;
+            match progress {
+                Some(chunks) => saved += chunks,
+                None => break,
+            }
+        }
+        let passed = std::mem::take(&mut self.counters.lock().passing);
+        for (place, past) in passed.overtaken {
+            saved += past.save((number, place), (from, to), out);
+            spill(out)?;
+        }
+        Ok(saved)
+    }
+
+    /// Nothing more is wanted of the last cut.
+    pub(crate) fn abandon(&self) {
+        self.counters.lock().passing = Passing::default();
+    }
+
+    /// Take up where a checkpoint stood: `cut` is the last one.
+    pub(crate) fn restore(&self, cut: Stamp) {
+        self.counters.lock().cut = cut;
+    }
+
+    /// Put back what a file has of one group, last changed after the cut `stamp`.
+    ///
+    /// There must be fewer than `groups_max` groups.
+    pub(crate) fn load(&self, saved: SavedGroup, stamp: Stamp, groups_max: usize) -> Read<()> {
+        if saved.place >= place_of(groups_max) {
+            return Err(Damaged("has counters of a group that there is not"));
+        }
+        let mut counters = self.counters.lock();
+        let group = counters.group(saved.place);
+        group.stamp = stamp;
+        if let Some((newest_s, events)) = saved.head {
+            group.ring.set_newest_s(newest_s);
+            group.events = events;
+        }
+        for chunk in saved.chunks {
+            group.ring.load(chunk, stamp);
+        }
+        Ok(())
     }
 
     /// State of all events, or of one group, at event time `newest_ns`, as `GET /api/v1/slo` shows it.
@@ -100,7 +160,7 @@ impl Objective {
         // Copied out: summing 30 days under the lock would hold up ingest.
         let ring = {
             let counters = self.counters.lock();
-            group.map_or(&counters.total, |group| &counters.groups[group].ring).clone()
+            counters.groups[group.map_or(ALL, place_of)].ring.clone()
         };
         let objective = self.config.objective;
         let newest_s = newest_ns.map(|ns| ns.div_euclid(SECOND_NS));
@@ -169,7 +229,11 @@ fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::codec::Reader;
+    use crate::error::Error;
 
     const NOW: i64 = 1_795_219_200;
 
@@ -179,7 +243,7 @@ mod tests {
         let mut ring = CounterRing::default();
         for second in 0..7_200 {
             let bad = u64::from(second >= 3_600);
-            ring.add(NOW + second, Counts { good: 100, bad: 5 * bad });
+            let _ = ring.add(NOW + second, Counts { good: 100, bad: 5 * bad }, 1, None);
         }
         assert_eq!(None, burning_since(&ring, NOW + 3_600, 0.99));
         let since = burning_since(&ring, NOW + 7_200, 0.99).expect("burns");
@@ -193,5 +257,161 @@ mod tests {
             ["30d", "6h", "90s"],
             [2_592_000, 21_600, 90].map(duration).each_ref().map(|s| &**s)
         );
+    }
+
+    fn objective() -> Objective {
+        let config = ObjectiveConfig {
+            name: "answers".to_owned(),
+            description: String::new(),
+            sli: json!({"kind": "errors"}),
+            conditions: Vec::new(),
+            group_by: vec!["model".to_owned()],
+            objective: 0.99,
+            period_s: 86_400,
+            layer: String::new(),
+            runbook: String::new(),
+        };
+        let sli = crate::sli::build(&config.sli, &|_| 0).expect("known");
+        Objective::new(config, sli)
+    }
+
+    /// Every counter there is, in one order.
+    fn content(objective: &Objective) -> Vec<u8> {
+        let counters = objective.counters.lock();
+        let mut out = Writer::default();
+        for group in &counters.groups {
+            out.option(group.ring.newest_s());
+            out.varint(group.events);
+            let _ = group.ring.save((0, Stamp::MAX), &mut out);
+        }
+        out.0
+    }
+
+    /// What is done to the counters.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Add(Vec<Tally>),
+        /// A checkpoint, during which these come; `usize` files stay as they are.
+        Save(Vec<Vec<Tally>>, usize),
+        /// A checkpoint that fails after so many parts.
+        Fail(usize),
+        /// A restart: the files, then everything after them again.
+        Restart,
+    }
+
+    fn tallies() -> impl Strategy<Value = Vec<Tally>> {
+        let seconds = prop_oneof![0i64..100, 0i64..90_000, 0i64..40_000_000];
+        let one = (0u32..4, seconds, 0u64..3, 0u64..3).prop_map(|(group, second, good, bad)| {
+            Tally { group, second: NOW + second, counts: Counts { good, bad } }
+        });
+        prop::collection::vec(one, 1..6)
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let meanwhile = prop::collection::vec(tallies(), 0..4);
+        let step = prop_oneof![
+            4 => tallies().prop_map(Step::Add),
+            3 => (meanwhile, 0usize..4).prop_map(|(during, stay)| Step::Save(during, stay)),
+            1 => (0usize..3).prop_map(Step::Fail),
+            1 => Just(Step::Restart),
+        ];
+        prop::collection::vec(step, 1..40)
+    }
+
+    /// One objective as a daemon has it: counters, files, and what came after the last file.
+    struct Daemon {
+        objective: Objective,
+        cut: Stamp,
+        /// Cuts [from, to), and what was written.
+        files: Vec<(Stamp, Stamp, Vec<u8>)>,
+        journal: Vec<Vec<Tally>>,
+    }
+
+    impl Daemon {
+        fn add(&mut self, tallies: &[Tally]) {
+            self.objective.add(tallies, i64::MIN, self.cut);
+            self.journal.push(tallies.to_vec());
+        }
+
+        fn save(&mut self, during: &[Vec<Tally>], stay: usize, fails_after: usize) {
+            self.cut += 7;
+            let mut during = during.iter();
+            let (objective, cut) = (&self.objective, self.cut);
+            let mut later = Vec::new();
+            // What comes first after a cut may come before the checkpointer does.
+            if let Some(tallies) = during.next() {
+                objective.add(tallies, i64::MIN, cut);
+                later.push(tallies.clone());
+            }
+            let _ = objective.begin_pass(cut);
+            let kept = stay.min(self.files.len());
+            let from = self.files[..kept].last().map_or(0, |(_, to, _)| *to);
+            let (mut out, mut parts) = (Writer::default(), 0);
+            let saved = objective.save(0, from, &mut out, &mut |_| {
+                if let Some(tallies) = during.next() {
+                    objective.add(tallies, i64::MIN, cut);
+                    later.push(tallies.clone());
+                }
+                parts += 1;
+                if parts > fails_after { Err(Error::Closed) } else { Ok(()) }
+            });
+            if saved.is_err() {
+                objective.abandon();
+                self.journal.extend(later);
+                return;
+            }
+            self.files.truncate(kept);
+            self.files.push((from, cut, out.0));
+            self.journal = later;
+            during.for_each(|tallies| self.add(tallies));
+        }
+
+        fn restart(&mut self) {
+            let objective = objective();
+            for (from, _, bytes) in &self.files {
+                let mut reader = Reader(bytes);
+                while reader.end().is_err() {
+                    let saved = SavedGroup::read(&mut reader).expect("whole");
+                    objective.load(saved, *from, 4).expect("fits");
+                }
+            }
+            self.cut = self.files.last().map_or(0, |(_, to, _)| *to);
+            objective.restore(self.cut);
+            self.journal.iter().for_each(|tallies| objective.add(tallies, i64::MIN, self.cut));
+            self.objective = objective;
+        }
+    }
+
+    proptest! {
+        /// However adding, checkpoints and restarts follow each other, everything is counted once.
+        #[test]
+        fn checkpoints_count_once(steps in steps()) {
+            let plain = objective();
+            let mut daemon =
+                Daemon { objective: objective(), cut: 0, files: Vec::new(), journal: Vec::new() };
+            for step in steps.into_iter().chain([Step::Restart]) {
+                match step {
+                    Step::Add(tallies) => {
+                        plain.add(&tallies, i64::MIN, 0);
+                        daemon.add(&tallies);
+                    }
+                    Step::Save(during, stay) => {
+                        during.iter().for_each(|tallies| plain.add(tallies, i64::MIN, 0));
+                        daemon.save(&during, stay, usize::MAX);
+                    }
+                    Step::Fail(parts) => daemon.save(&[], usize::MAX, parts),
+                    Step::Restart => daemon.restart(),
+                }
+                prop_assert_eq!(content(&plain), content(&daemon.objective));
+            }
+        }
+
+        /// Whatever the bytes, reading ends in counters or an error, never in a panic.
+        #[test]
+        fn any_bytes_are_safe(bytes: Vec<u8>) {
+            if let Ok(saved) = SavedGroup::read(&mut Reader(&bytes)) {
+                let _ = objective().load(saved, 0, 4);
+            }
+        }
     }
 }

@@ -3,6 +3,8 @@
 use datasketches::hll::{HllSketch, HllType, HllUnion};
 use hashbrown::HashTable;
 
+use crate::codec::{Damaged, Read, Reader, Writer};
+
 /// Values that a bucket holds exactly.
 const EXACT_MAX: usize = 256;
 
@@ -16,6 +18,16 @@ const LG_REGISTERS: u8 = 11;
 ///
 /// Source: Flajolet, Fusy, Gandouet, Meunier, "`HyperLogLog`" (2007), 1.04 / sqrt(m).
 const RELATIVE_ERROR: f64 = 0.023;
+
+/// How a bucket is written: its hashes, or a sketch as the crate writes it.
+const EXACT: u8 = 0;
+const SKETCH: u8 = 1;
+
+/// Of the latter: where the number of empty registers stands, and where they all do.
+const EMPTY_AT: usize = 32;
+const REGISTERS_AT: usize = 40;
+/// Most that a register holds.
+const REGISTER_MAX: u8 = 63;
 
 const VALID: &str = "2^11 registers are within what the crate takes";
 
@@ -87,12 +99,61 @@ impl Distinct {
         }
     }
 
+    /// Append what it holds.
+    pub(super) fn save(&self, out: &mut Writer) {
+        match self {
+            Self::Exact(hashes) => {
+                out.u8(EXACT);
+                out.varint(hashes.len() as u64);
+                hashes.iter().for_each(|hash| out.u64(*hash));
+            }
+            Self::Sketch(sketch) => {
+                out.u8(SKETCH);
+                out.bytes(&sketch.serialize());
+            }
+        }
+    }
+
+    /// Read what [`save`](Self::save) wrote.
+    pub(super) fn load(reader: &mut Reader<'_>) -> Read<Self> {
+        match reader.u8()? {
+            EXACT => {
+                let count = reader.count(size_of::<u64>())?;
+                let hashes: Vec<u64> = (0..count).map(|_| reader.u64()).collect::<Read<_>>()?;
+                if count > EXACT_MAX || !hashes.is_sorted_by(|a, b| a < b) {
+                    return Err(Damaged("has hashes that no bucket holds"));
+                }
+                Ok(Self::Exact(hashes))
+            }
+            SKETCH => {
+                let bytes = reader.bytes()?;
+                let sketch = HllSketch::deserialize(bytes).ok().filter(|sketch| {
+                    sketch.lg_config_k() == LG_REGISTERS
+                        && sketch.target_type() == HllType::Hll8
+                        && are_registers(bytes)
+                });
+                let sketch = sketch.ok_or(Damaged("has a distinct count that does not read"))?;
+                Ok(Self::Sketch(Box::new(sketch)))
+            }
+            _ => Err(Damaged("has a distinct count of no known form")),
+        }
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
             Self::Exact(hashes) => hashes.capacity() * size_of::<u64>(),
             Self::Sketch(sketch) => size_of::<HllSketch>() + sketch.estimated_size(),
         }
     }
+}
+
+/// Whether a sketch as bytes has registers that its crate can work with: it does not look.
+fn are_registers(bytes: &[u8]) -> bool {
+    let Some((head, registers)) = bytes.split_at_checked(REGISTERS_AT) else { return false };
+    let empty = registers.iter().filter(|register| **register == 0).count();
+    registers.len() == 1 << LG_REGISTERS
+        && registers.iter().all(|register| *register <= REGISTER_MAX)
+        && head[EMPTY_AT..].first_chunk() == Some(&(empty as u32).to_le_bytes())
 }
 
 /// How many different values, and how far that may be off.
@@ -159,6 +220,7 @@ impl DistinctUnion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// Hashes as random as those of users.
     fn hashes(from: u64, to: u64) -> impl DoubleEndedIterator<Item = u64> + Clone {
@@ -175,6 +237,45 @@ mod tests {
         let mut union = DistinctUnion::default();
         parts.into_iter().for_each(|part| union.add(part));
         union.count()
+    }
+
+    fn saved(distinct: &Distinct) -> Vec<u8> {
+        let mut out = Writer::default();
+        distinct.save(&mut out);
+        out.0
+    }
+
+    /// What is read back counts, grows and merges as what was saved: to the same bits.
+    #[test]
+    fn a_restart_changes_nothing() {
+        for users in [0, 1, 256, 257, 300, 5_000, 100_000] {
+            let mut whole = bucket(hashes(0, users));
+            let bytes = saved(&whole);
+            let mut loaded = Distinct::load(&mut Reader(&bytes)).expect("reads");
+            assert_eq!((&bytes, count([&whole])), (&saved(&loaded), count([&loaded])));
+            hashes(users / 2, users * 2).for_each(|hash| whole.add(hash));
+            hashes(users / 2, users * 2).for_each(|hash| loaded.add(hash));
+            assert_eq!(saved(&whole), saved(&loaded), "{users} users");
+            let other = bucket(hashes(7, 500));
+            let merged = |part: &Distinct| saved(&Distinct::merge([part, &other].into_iter()));
+            assert_eq!(merged(&whole), merged(&loaded), "{users} users");
+        }
+    }
+
+    proptest! {
+        /// Whatever the bytes, reading ends in a count or an error.
+        #[test]
+        fn any_bytes_are_safe(bytes in prop::collection::vec(any::<u8>(), 0..200), at: usize, bit in 0u8..8) {
+            let _ = Distinct::load(&mut Reader(&bytes));
+            for users in [100, 1_000] {
+                let mut damaged = saved(&bucket(hashes(0, users)));
+                let place = at % damaged.len();
+                damaged[place] ^= 1 << bit;
+                if let Ok(distinct) = Distinct::load(&mut Reader(&damaged)) {
+                    let _ = count([&distinct, &bucket(hashes(0, 300))]);
+                }
+            }
+        }
     }
 
     /// Up to 256 values a bucket is exact however often each comes, and so is any union of such.

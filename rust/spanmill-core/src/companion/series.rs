@@ -33,7 +33,7 @@ pub(crate) fn snap(start: i64, end: i64, sealed: i64) -> (i64, i64) {
 }
 
 /// One stretch of event time, with what each column of the view holds of it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Bucket {
     pub distinct: Box<[Distinct]>,
     pub top: Box<[Top]>,
@@ -74,11 +74,51 @@ impl Bucket {
 /// Buckets by number, oldest first.
 type Ring = VecDeque<(i64, Arc<Bucket>)>;
 
+/// What a bucket is to its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// A minute that still takes events.
+    Open,
+    Minute,
+    Five,
+}
+
+/// A bucket of one series, shared with it.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub place: Place,
+    pub number: i64,
+    pub bucket: Arc<Bucket>,
+}
+
+impl Held {
+    /// Whether it is still held where minutes before `through` are sealed, and time before
+    /// `kept_from_s`, seconds, was let go.
+    pub(super) fn is_kept(&self, through: i64, kept_from_s: i64) -> bool {
+        let (minute, five) = oldest(through);
+        let is_young = match self.place {
+            Place::Open => return true,
+            Place::Minute => self.number >= minute,
+            Place::Five => self.number >= five,
+        };
+        is_young && self.start_s() >= kept_from_s
+    }
+
+    /// Where it starts, seconds.
+    pub(super) fn start_s(&self) -> i64 {
+        match self.place {
+            Place::Five => self.number * FIVE_S,
+            Place::Open | Place::Minute => self.number * MINUTE_S,
+        }
+    }
+}
+
 /// Everything the companions of one series keep.
 #[derive(Default)]
 pub(super) struct SeriesCompanions {
-    /// Minutes that still take events, by number.
-    open: Vec<(i64, Bucket)>,
+    /// Minutes that still take events, by number. What a checkpoint still shares is copied
+    /// before it changes.
+    open: Vec<(i64, Arc<Bucket>)>,
     minutes: Ring,
     fives: Ring,
 }
@@ -92,20 +132,71 @@ impl SeriesCompanions {
     pub(super) fn open(&mut self, minute: i64) -> Option<&mut Bucket> {
         // Newest last: nearly every event finds its minute at once.
         let found = self.open.iter_mut().rev().find(|(number, _)| *number == minute);
-        found.map(|(_, bucket)| bucket)
+        found.map(|(_, bucket)| Arc::make_mut(bucket))
+    }
+
+    pub(super) fn is_open(&self, minute: i64) -> bool {
+        self.open.iter().rev().any(|(number, _)| *number == minute)
     }
 
     pub(super) fn open_new(&mut self, minute: i64, bucket: Bucket) {
         let place = self.open.partition_point(|(number, _)| *number < minute);
-        self.open.insert(place, (minute, bucket));
+        self.open.insert(place, (minute, Arc::new(bucket)));
     }
 
-    /// Seal minutes before `through`; `sealed` is where the last call stopped.
-    pub(super) fn seal(&mut self, sealed: i64, through: i64) {
+    /// Minutes that still take events.
+    pub(super) fn open_now(&self) -> impl Iterator<Item = Held> {
+        self.open.iter().map(|(number, bucket)| Held {
+            place: Place::Open,
+            number: *number,
+            bucket: Arc::clone(bucket),
+        })
+    }
+
+    /// Everything sealed.
+    pub(super) fn sealed_now(&self) -> impl Iterator<Item = Held> {
+        let of = |place| {
+            move |(number, bucket): &(i64, Arc<Bucket>)| Held {
+                place,
+                number: *number,
+                bucket: Arc::clone(bucket),
+            }
+        };
+        let minutes = self.minutes.iter().map(of(Place::Minute));
+        minutes.chain(self.fives.iter().map(of(Place::Five)))
+    }
+
+    /// Put back a bucket as a file has it; says whether it was missing.
+    pub(super) fn put_back(&mut self, held: Held) -> bool {
+        let Held { place, number, bucket } = held;
+        let ring = match place {
+            Place::Open => {
+                let at = self.open.partition_point(|(known, _)| *known < number);
+                let missing = self.open.get(at).is_none_or(|(known, _)| *known != number);
+                if missing {
+                    self.open.insert(at, (number, bucket));
+                }
+                return missing;
+            }
+            Place::Minute => &mut self.minutes,
+            Place::Five => &mut self.fives,
+        };
+        let at = ring.partition_point(|(known, _)| *known < number);
+        let missing = ring.get(at).is_none_or(|(known, _)| *known != number);
+        if missing {
+            ring.insert(at, (number, bucket));
+        }
+        missing
+    }
+
+    /// Seal minutes before `through`; `sealed` is where the last call stopped. What that
+    /// makes is told to `fresh`.
+    pub(super) fn seal(&mut self, sealed: i64, through: i64, mut fresh: impl FnMut(Held)) {
         let due = self.open.partition_point(|(number, _)| *number < through);
         for (number, mut bucket) in self.open.drain(..due) {
-            bucket.seal();
-            self.minutes.push_back((number, Arc::new(bucket)));
+            Arc::make_mut(&mut bucket).seal();
+            fresh(Held { place: Place::Minute, number, bucket: Arc::clone(&bucket) });
+            self.minutes.push_back((number, bucket));
         }
         let fives = sealed.div_euclid(RATIO)..through.div_euclid(RATIO);
         let five = |minute: &(i64, Arc<Bucket>)| minute.0.div_euclid(RATIO);
@@ -118,10 +209,13 @@ impl SeriesCompanions {
                 (five(parts[0]), Arc::new(Bucket::merge(&buckets)))
             })
             .collect();
+        for (number, bucket) in &built {
+            fresh(Held { place: Place::Five, number: *number, bucket: Arc::clone(bucket) });
+        }
         self.fives.extend(built);
-        // One more than is promised: a question understood just before finds it whole.
-        drop_before(&mut self.minutes, through - MINUTES - 1);
-        drop_before(&mut self.fives, through.div_euclid(RATIO) - FIVES - 1);
+        let (minute, five) = oldest(through);
+        drop_before(&mut self.minutes, minute);
+        drop_before(&mut self.fives, five);
     }
 
     /// Let go of sealed buckets that start before `kept_s`, seconds.
@@ -168,6 +262,14 @@ impl SeriesCompanions {
     }
 }
 
+/// Oldest minute and five minutes that are held once minutes before `through` are sealed.
+///
+/// One more than is promised: a question understood just before finds it whole.
+fn oldest(through: i64) -> (i64, i64) {
+    let minute = through.saturating_sub(MINUTES + 1);
+    (minute, through.div_euclid(RATIO).saturating_sub(FIVES + 1))
+}
+
 fn drop_before(ring: &mut Ring, number: i64) {
     let gone = ring.partition_point(|(at, _)| *at < number);
     drop(ring.drain(..gone));
@@ -187,7 +289,7 @@ mod tests {
             bucket.distinct[0].add(minute.cast_unsigned() + 1);
         }
         for step in 0..through {
-            series.seal(step, step + 1);
+            series.seal(step, step + 1, |_| ());
         }
         series
     }
@@ -224,7 +326,7 @@ mod tests {
         series.shed(400 * MINUTE_S);
         assert_eq!(100, count(&series, 400 * MINUTE_S, end));
         assert!(series.heap_bytes() < whole);
-        series.seal(500, 5_000);
+        series.seal(500, 5_000, |_| ());
         assert!(series.is_empty());
     }
 }

@@ -1,12 +1,13 @@
 //! Companions of every series of one view, in shards with a lock each, within a bound of bytes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use super::distinct::DistinctUnion;
-use super::series::{Bucket, SeriesCompanions, minute_of};
+use super::edge::{Edge, Entry, Totals};
+use super::series::{Bucket, Place, SeriesCompanions, minute_of};
 use super::top::TopUnion;
 use crate::clock::SECOND_NS;
 use crate::wide::{NO_VALUE, Wide};
@@ -25,6 +26,8 @@ pub(crate) struct Rows<'a> {
     pub horizon_ns: i64,
     /// Buckets of the windows below this are sealed.
     pub sealed: i64,
+    /// The newest cut before the batch was admitted, by the number of the record it stands after.
+    pub cut: u64,
 }
 
 /// What the companions of a view hold, and what they could not.
@@ -39,6 +42,70 @@ pub(crate) struct Held {
     pub shed: u64,
 }
 
+/// Some of a view's companions.
+#[derive(Default)]
+struct Shard {
+    series: HashMap<u32, SeriesCompanions>,
+    /// The newest cut that the shard knows of.
+    cut: u64,
+    late: u64,
+    skipped: u64,
+    /// What was open and counted at the cut, until the checkpointer comes for it.
+    noted: Option<Noted>,
+    /// Sealed since the last checkpoint.
+    fresh: Vec<Entry>,
+}
+
+#[derive(Default)]
+struct Noted {
+    open: Vec<Entry>,
+    late: u64,
+    skipped: u64,
+}
+
+impl Shard {
+    /// Set aside what is open: what comes now comes after the cut. Copies pointers only.
+    #[cold]
+    fn freeze(&mut self, cut: u64) {
+        self.cut = cut;
+        self.noted = Some(self.note());
+    }
+
+    fn note(&self) -> Noted {
+        let open = |(series, known): (&u32, &SeriesCompanions)| {
+            let series = *series;
+            known.open_now().map(move |held| Entry { series, held }).collect::<Vec<_>>()
+        };
+        let open = self.series.iter().flat_map(open).collect();
+        Noted { open, late: self.late, skipped: self.skipped }
+    }
+}
+
+/// The order of a table is another in each process: the same buckets give the same bytes.
+fn in_order(entries: &mut [Entry]) {
+    entries.sort_unstable_by_key(|entry| (entry.series, entry.held.place, entry.held.number));
+}
+
+/// Which files hold what is sealed.
+#[derive(Default)]
+struct Files {
+    /// Cuts whose files are durable.
+    saved: BTreeSet<u64>,
+    /// Sealed buckets that were given to be written and are in no durable file yet, and with
+    /// which cut; whether they are all there are.
+    given: Vec<Entry>,
+    cut: u64,
+    all: bool,
+    /// Minutes before this were sealed when the totals were put back.
+    sealed: i64,
+}
+
+/// Files that sealed buckets may lie in, before one takes the place of all.
+const FILES_MAX: usize = 48;
+
+/// Series whose sealed buckets are listed under one lock.
+const SERIES_AT_ONCE: usize = 128;
+
 /// Companions of every series of a view.
 pub(crate) struct Companions {
     /// Column of each distinct count and of each ranking, and how many columns a batch has.
@@ -46,12 +113,11 @@ pub(crate) struct Companions {
     top: Vec<usize>,
     stride: usize,
     bytes_max: usize,
-    shards: Vec<Mutex<HashMap<u32, SeriesCompanions>>>,
+    shards: Vec<Mutex<Shard>>,
+    files: Mutex<Files>,
     bytes: AtomicUsize,
     /// Time before this, seconds, was let go to stay within the bound.
     kept_from_s: AtomicI64,
-    late: AtomicU64,
-    skipped: AtomicU64,
     shed: AtomicU64,
 }
 
@@ -69,10 +135,9 @@ impl Companions {
             stride,
             bytes_max,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            files: Mutex::default(),
             bytes: AtomicUsize::new(0),
             kept_from_s: AtomicI64::new(i64::MIN),
-            late: AtomicU64::new(0),
-            skipped: AtomicU64::new(0),
             shed: AtomicU64::new(0),
         }
     }
@@ -85,13 +150,16 @@ impl Companions {
                 continue;
             }
             let mut shard = shard.lock();
+            if shard.cut < rows.cut {
+                shard.freeze(rows.cut);
+            }
             for &event in events {
                 self.push(&mut shard, rows, event as usize);
             }
         }
     }
 
-    fn push(&self, shard: &mut HashMap<u32, SeriesCompanions>, rows: &Rows<'_>, event: usize) {
+    fn push(&self, shard: &mut Shard, rows: &Rows<'_>, event: usize) {
         let hashes = &rows.wide.hashes[event * self.stride..][..self.stride];
         let counts = |columns: &[usize]| columns.iter().any(|at| hashes[*at] != NO_VALUE);
         let ends_ns = rows.ends_ns[event];
@@ -100,7 +168,7 @@ impl Companions {
         }
         let minute = ends_ns.div_euclid(60 * SECOND_NS);
         if minute < minute_of(rows.sealed) {
-            let _ = self.late.fetch_add(1, Ordering::Relaxed);
+            shard.late += 1;
             return;
         }
         let series = rows.series[event];
@@ -121,24 +189,19 @@ impl Companions {
     }
 
     /// The bucket of a series and minute, opened where there is room for it.
-    fn bucket<'a>(
-        &self,
-        shard: &'a mut HashMap<u32, SeriesCompanions>,
-        series: u32,
-        minute: i64,
-    ) -> Option<&'a mut Bucket> {
-        let is_open = shard.get_mut(&series).is_some_and(|known| known.open(minute).is_some());
+    fn bucket<'a>(&self, shard: &'a mut Shard, series: u32, minute: i64) -> Option<&'a mut Bucket> {
+        let is_open = shard.series.get(&series).is_some_and(|known| known.is_open(minute));
         if !is_open {
             // The open edge may take an eighth more, until sealing lets go of what is old.
             if self.bytes.load(Ordering::Relaxed) >= self.bytes_max + self.bytes_max / 8 {
-                let _ = self.skipped.fetch_add(1, Ordering::Relaxed);
+                shard.skipped += 1;
                 return None;
             }
             let bucket = Bucket::new(self.distinct.len(), self.top.len());
             self.resize(0, bucket.heap_bytes());
-            shard.entry(series).or_default().open_new(minute, bucket);
+            shard.series.entry(series).or_default().open_new(minute, bucket);
         }
-        shard.get_mut(&series)?.open(minute)
+        shard.series.get_mut(&series)?.open(minute)
     }
 
     fn resize(&self, before: usize, after: usize) {
@@ -151,7 +214,9 @@ impl Companions {
         let sealed = sealed.map_or(i64::MIN, minute_of);
         let through = minute_of(through);
         if sealed < through {
-            self.each_series(|series| series.seal(sealed, through));
+            self.each_series(|of, series, fresh| {
+                series.seal(sealed, through, |held| fresh.push(Entry { series: of, held }));
+            });
         }
         if self.bytes.load(Ordering::Relaxed) > self.bytes_max {
             self.shed();
@@ -159,11 +224,12 @@ impl Companions {
     }
 
     /// Change every series, and let go of those that are empty then.
-    fn each_series(&self, mut change: impl FnMut(&mut SeriesCompanions)) {
+    fn each_series(&self, mut change: impl FnMut(u32, &mut SeriesCompanions, &mut Vec<Entry>)) {
         for shard in &self.shards {
-            shard.lock().retain(|_, series| {
+            let Shard { series, fresh, .. } = &mut *shard.lock();
+            series.retain(|of, series| {
                 let before = series.heap_bytes();
-                change(series);
+                change(*of, series, fresh);
                 self.resize(before, series.heap_bytes());
                 !series.is_empty()
             });
@@ -174,7 +240,7 @@ impl Companions {
     fn shed(&self) {
         let mut by_time: BTreeMap<i64, usize> = BTreeMap::new();
         for shard in &self.shards {
-            for series in shard.lock().values() {
+            for series in shard.lock().series.values() {
                 for (start_s, bytes) in series.sealed_bytes() {
                     *by_time.entry(start_s).or_default() += bytes;
                 }
@@ -193,7 +259,7 @@ impl Companions {
         if let Some(kept_from_s) = kept_from_s {
             // Told before it is done: an answer never claims time that is gone.
             let _ = self.kept_from_s.fetch_max(kept_from_s, Ordering::AcqRel);
-            self.each_series(|series| series.shed(kept_from_s));
+            self.each_series(|_, series, _| series.shed(kept_from_s));
         }
     }
 
@@ -220,7 +286,7 @@ impl Companions {
 
     fn meet(&self, series: u32, window: (i64, i64), mut met: impl FnMut(&Bucket)) {
         let mut shared = Vec::new();
-        if let Some(known) = self.shards[series as usize % SHARDS].lock().get(&series) {
+        if let Some(known) = self.shards[series as usize % SHARDS].lock().series.get(&series) {
             known.meet(window, &mut shared, &mut met);
         }
         // Sealed ones are added up outside the lock.
@@ -229,15 +295,133 @@ impl Companions {
 
     /// Whether a series has anything here.
     pub(crate) fn holds(&self, series: u32) -> bool {
-        self.shards[series as usize % SHARDS].lock().contains_key(&series)
+        self.shards[series as usize % SHARDS].lock().series.contains_key(&series)
     }
 
     pub(crate) fn held(&self) -> Held {
-        Held {
-            bytes: self.bytes.load(Ordering::Relaxed),
-            late: self.late.load(Ordering::Relaxed),
-            skipped: self.skipped.load(Ordering::Relaxed),
-            shed: self.shed.load(Ordering::Relaxed),
+        let (mut late, mut skipped) = (0, 0);
+        for shard in &self.shards {
+            let shard = shard.lock();
+            late += shard.late;
+            skipped += shard.skipped;
         }
+        let shed = self.shed.load(Ordering::Relaxed);
+        Held { bytes: self.bytes.load(Ordering::Relaxed), late, skipped, shed }
+    }
+
+    /// Columns that are counted, and columns that are ranked.
+    pub(super) fn columns(&self) -> (usize, usize) {
+        (self.distinct.len(), self.top.len())
+    }
+
+    /// Everything as it stood at the cut `cut`, under the terms of
+    /// [`WindowStore::freeze_all`](crate::window::WindowStore::freeze_all).
+    ///
+    /// Open minutes are part of each answer; sealed ones of one, until that reached a file, and
+    /// of another only where so many files are needed that one takes the place of all.
+    pub(crate) fn freeze_all(&self, cut: u64) -> Edge {
+        let mut edge = Edge::default();
+        let mut files = self.files.lock();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            if shard.cut < cut {
+                shard.freeze(cut);
+            }
+            let Noted { open, late, skipped } = shard.noted.take().unwrap_or_else(|| shard.note());
+            edge.open.extend(open);
+            edge.totals.late += late;
+            edge.totals.skipped += skipped;
+            files.given.append(&mut shard.fresh);
+        }
+        files.all |= files.saved.len() >= FILES_MAX;
+        if files.all {
+            files.given = self.all_sealed();
+        }
+        files.cut = cut;
+        let kept_from_s = self.kept_from_s();
+        files.given.retain(|entry| entry.held.start_s() >= kept_from_s);
+        edge.sealed.clone_from(&files.given);
+        in_order(&mut edge.open);
+        in_order(&mut edge.sealed);
+        let older = files.saved.iter().copied().filter(|_| !files.all);
+        edge.totals.needs = older.chain(Some(cut)).collect();
+        drop(files);
+        edge.totals.shed = self.shed.load(Ordering::Relaxed);
+        edge.totals.kept_from_s = kept_from_s;
+        edge
+    }
+
+    /// Every sealed bucket; some series under each lock.
+    fn all_sealed(&self) -> Vec<Entry> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let mut known: Vec<u32> = shard.lock().series.keys().copied().collect();
+            known.sort_unstable();
+            for some in known.chunks(SERIES_AT_ONCE) {
+                let shard = shard.lock();
+                for &series in some {
+                    let sealed = shard.series.get(&series).into_iter();
+                    let sealed = sealed.flat_map(SeriesCompanions::sealed_now);
+                    all.extend(sealed.map(|held| Entry { series, held }));
+                }
+            }
+        }
+        all
+    }
+
+    /// The checkpoint of `cut` is published: what is sealed in its file need not be written again.
+    pub(crate) fn saved(&self, cut: u64) {
+        let mut files = self.files.lock();
+        if files.cut != cut {
+            return;
+        }
+        if files.all {
+            files.saved.clear();
+        }
+        if !files.given.is_empty() {
+            let _ = files.saved.insert(cut);
+        }
+        (files.given, files.all) = (Vec::new(), false);
+    }
+
+    /// No file has what is sealed: the next one gets all of it.
+    pub(crate) fn forget_saved(&self) {
+        self.files.lock().all = true;
+    }
+
+    /// Put back what is counted as it stood at the cut `cut`, when windows were sealed through
+    /// bucket number `sealed`; the files that it names come after.
+    pub(crate) fn set_totals(&self, cut: u64, sealed: Option<i64>, totals: &Totals) {
+        self.kept_from_s.store(totals.kept_from_s, Ordering::Release);
+        self.shed.store(totals.shed, Ordering::Relaxed);
+        self.shards.iter().for_each(|shard| shard.lock().cut = cut);
+        let mut first = self.shards[0].lock();
+        (first.late, first.skipped) = (totals.late, totals.skipped);
+        drop(first);
+        let mut files = self.files.lock();
+        files.saved = totals.needs.iter().copied().collect();
+        (files.cut, files.sealed) = (cut, sealed.map_or(i64::MIN, minute_of));
+    }
+
+    /// Put back a bucket as the file of `cut` has it; whether it was not there yet.
+    ///
+    /// What the totals do not name is passed over, and what was no longer held at their cut.
+    pub(super) fn put_back(&self, cut: u64, entry: Entry) -> bool {
+        let Entry { series, held } = entry;
+        let (newest, wanted, sealed) = {
+            let files = self.files.lock();
+            (files.cut, files.saved.contains(&cut), files.sealed)
+        };
+        let is_past = held.place == Place::Open && cut != newest;
+        if !wanted || is_past || !held.is_kept(sealed, self.kept_from_s()) {
+            return true;
+        }
+        let bytes = held.bucket.heap_bytes();
+        let mut shard = self.shards[series as usize % SHARDS].lock();
+        let missing = shard.series.entry(series).or_default().put_back(held);
+        if missing {
+            self.resize(0, bytes);
+        }
+        missing
     }
 }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use datasketches::frequencies::{ErrorType, FrequentItemsSketch};
 use hashbrown::HashTable;
 
+use crate::codec::{Damaged, Read, Reader, Writer};
+
 /// Values that a bucket counts exactly.
 const EXACT_MAX: usize = 256;
 
@@ -15,8 +17,15 @@ const BUCKET_PLACES: usize = 512;
 const ANSWER_PLACES: usize = 8_192;
 const ANSWER_MAX: usize = 1 << 16;
 
+/// How a bucket is written: its values, or a sketch as the crate writes it, whose counts
+/// begin after so many bytes.
+const EXACT: u8 = 0;
+const SKETCH: u8 = 1;
+const SKETCH_HEAD: usize = 32;
+
 const VALID: &str = "the number of places is a power of two that the crate takes";
 
+#[derive(Clone)]
 struct Value {
     hash: u64,
     events: u64,
@@ -24,7 +33,7 @@ struct Value {
 }
 
 /// Values and their events, while they are few.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Exact {
     values: HashTable<Value>,
     text_bytes: usize,
@@ -58,6 +67,7 @@ impl Exact {
 }
 
 /// The values of one bucket with how often each came.
+#[derive(Clone)]
 pub(super) enum Top {
     Exact(Exact),
     /// From here on what is kept depends on the order of arrival, within the error stated.
@@ -110,6 +120,51 @@ impl Top {
         }
     }
 
+    /// Append what it holds.
+    pub(super) fn save(&self, out: &mut Writer) {
+        match self {
+            Self::Exact(exact) => {
+                out.u8(EXACT);
+                out.varint(exact.values.len() as u64);
+                for known in exact.in_order() {
+                    out.u64(known.hash);
+                    out.varint(known.events);
+                    out.bytes(known.text.as_bytes());
+                }
+            }
+            Self::Sketch(sketch) => {
+                out.u8(SKETCH);
+                out.bytes(&sketch.serialize());
+            }
+        }
+    }
+
+    /// Read what [`save`](Self::save) wrote.
+    pub(super) fn load(reader: &mut Reader<'_>) -> Read<Self> {
+        match reader.u8()? {
+            EXACT => {
+                let mut exact = Exact::default();
+                let count = reader.count(10)?;
+                for _ in 0..count {
+                    let (hash, events) = (reader.u64()?, reader.varint()?);
+                    exact.add(hash, reader.text()?, events);
+                }
+                let whole = exact.values.len() == count && count <= EXACT_MAX;
+                let total = |all: u64, known: &Value| all.checked_add(known.events);
+                if !whole || exact.values.iter().try_fold(0, total).is_none() {
+                    return Err(Damaged("has values that no ranking holds"));
+                }
+                Ok(Self::Exact(exact))
+            }
+            SKETCH => {
+                let sketch = read_sketch(reader.bytes()?);
+                let sketch = sketch.ok_or(Damaged("has a ranking that does not read"))?;
+                Ok(Self::Sketch(Box::new(sketch)))
+            }
+            _ => Err(Damaged("has a ranking of no known form")),
+        }
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
             Self::Exact(exact) => {
@@ -119,6 +174,44 @@ impl Top {
             Self::Sketch(sketch) => sketch.estimated_size() + sketch.num_active_items() * 32,
         }
     }
+}
+
+/// The sketch that gave `bytes`, its table laid out alike: merging walks along it, so that it
+/// does from here on what the one that was saved would have done.
+fn read_sketch(bytes: &[u8]) -> Option<FrequentItemsSketch<String>> {
+    let sketch = FrequentItemsSketch::deserialize(bytes).ok()?;
+    if sketch.max_map_size() != BUCKET_PLACES {
+        return None;
+    }
+    // Values come in the table's order; those that went round its end stand first and
+    // must be put in last.
+    let alike = (0..sketch.num_active_items()).find_map(|first| {
+        let again = FrequentItemsSketch::deserialize(&turned(bytes, first)?).ok()?;
+        (again.serialize() == bytes).then_some(again)
+    });
+    Some(alike.unwrap_or(sketch))
+}
+
+/// The same bytes with the first so many values behind the others.
+fn turned(bytes: &[u8], first: usize) -> Option<Vec<u8>> {
+    let (head, mut rest) = bytes.split_at_checked(SKETCH_HEAD)?;
+    let values = u32::from_le_bytes(head.get(8..12)?.try_into().ok()?) as usize;
+    let mut weights = Vec::new();
+    for _ in 0..values {
+        let (weight, more) = rest.split_at_checked(size_of::<u64>())?;
+        weights.push(weight);
+        rest = more;
+    }
+    let mut texts = Vec::new();
+    for _ in 0..values {
+        let length = u32::from_le_bytes(*rest.first_chunk()?) as usize;
+        let (text, more) = rest.split_at_checked(size_of::<u32>() + length)?;
+        texts.push(text);
+        rest = more;
+    }
+    weights.rotate_left(first);
+    texts.rotate_left(first);
+    Some([&[head], &weights[..], &texts[..]].concat().concat())
 }
 
 /// One value and how often it came.
@@ -226,6 +319,7 @@ impl TopUnion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn add(top: &mut Top, value: u64, events: u64) {
         let hash = xxhash_rust::xxh3::xxh3_64(&value.to_le_bytes());
@@ -236,6 +330,47 @@ mod tests {
         let mut union = TopUnion::default();
         parts.into_iter().for_each(|part| union.add(part));
         union.ranking(k)
+    }
+
+    fn saved(top: &Top) -> Vec<u8> {
+        let mut out = Writer::default();
+        top.save(&mut out);
+        out.0
+    }
+
+    /// What is read back takes what comes next, and merges, as what was saved would have: to the same bits.
+    #[test]
+    fn a_restart_changes_nothing() {
+        for values in [0u64, 1, 256, 300, 1_000, 5_000] {
+            let mut top = Top::default();
+            (0..values).for_each(|value| add(&mut top, value * 7, value % 13 + 1));
+            let bytes = saved(&top);
+            let mut loaded = Top::load(&mut Reader(&bytes)).expect("reads");
+            assert_eq!(bytes, saved(&loaded), "{values} values");
+            for value in 0..3_000 {
+                add(&mut top, value, 1 + value % 5);
+                add(&mut loaded, value, 1 + value % 5);
+            }
+            assert_eq!(saved(&top), saved(&loaded), "{values} values");
+            let merged = |part: &Top| saved(&Top::merge([part, part].into_iter()));
+            assert_eq!(merged(&top), merged(&loaded), "{values} values");
+        }
+    }
+
+    proptest! {
+        /// Whatever the bytes, reading ends in a ranking or an error.
+        #[test]
+        fn any_bytes_are_safe(bytes in prop::collection::vec(any::<u8>(), 0..200), at: usize, bit in 0u8..8) {
+            let _ = Top::load(&mut Reader(&bytes));
+            let mut top = Top::default();
+            (0..400).for_each(|value| add(&mut top, value, 1));
+            let mut damaged = saved(&top);
+            let place = at % damaged.len();
+            damaged[place] ^= 1 << bit;
+            if let Ok(top) = Top::load(&mut Reader(&damaged)) {
+                let _ = ranking([&top], 10);
+            }
+        }
     }
 
     /// A few hundred values are counted exactly, in any order and over any buckets.

@@ -47,10 +47,15 @@ impl Digest {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        let flag = |set, flag| if set { flag } else { 0 };
-        let short = matches!(&self.body, Body::Centroids(centroids) if is_short(centroids));
         out.extend_from_slice(MAGIC);
         out.push(VERSION);
+        self.write_content(out);
+    }
+
+    /// From the flags up to the checksum: for files that have a version and checksums of their own.
+    pub(crate) fn write_content(&self, out: &mut Vec<u8>) {
+        let flag = |set, flag| if set { flag } else { 0 };
+        let short = matches!(&self.body, Body::Centroids(centroids) if is_short(centroids));
         out.push(
             flag(self.transform == Transform::Wide, WIDE)
                 | flag(!self.is_exact(), CENTROIDS)
@@ -96,9 +101,17 @@ impl Digest {
         if version == 0 {
             return malformed(MAGIC.len(), "there is no version 0");
         }
-        let mut cursor = Cursor { bytes: body, offset: MAGIC.len() + 1 };
+        Self::read(Cursor { bytes: body, offset: MAGIC.len() + 1 })
+    }
+
+    /// Read what [`Digest::write_content`] wrote.
+    pub(crate) fn from_content(bytes: &[u8]) -> Result<Self, DigestError> {
+        Self::read(Cursor { bytes, offset: 0 })
+    }
+
+    fn read(mut cursor: Cursor<'_>) -> Result<Self, DigestError> {
         let digest = cursor.digest()?;
-        if cursor.offset < body.len() {
+        if cursor.offset < cursor.bytes.len() {
             return malformed(cursor.offset, "it goes on after its end");
         }
         Ok(digest)

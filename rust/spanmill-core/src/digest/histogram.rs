@@ -6,6 +6,7 @@
 //! content depend on the multiset only.
 
 use super::compress::Item;
+use super::content::{self, Bins, KEY_MAX};
 use super::exponential::{Buckets, ExponentialHistogram};
 use super::key::STEPS_LOG2;
 use super::sealed::Forgotten;
@@ -233,6 +234,45 @@ impl LogHistogram {
         self.negative.trim();
     }
 
+    /// The bins that hold something.
+    pub(super) fn bins(&self) -> Bins {
+        let bins = |side: &Side| {
+            let held = side.held();
+            held.map(|(number, Bin { count, low, high })| content::Bin { number, count, low, high })
+                .collect()
+        };
+        Bins {
+            zeros: self.zeros,
+            shift: self.shift,
+            positive: bins(&self.positive),
+            negative: bins(&self.negative),
+        }
+    }
+
+    /// What [`bins`](Self::bins) gave; `None` where no histogram gives such bins.
+    pub(super) fn of_bins(bins: &Bins) -> Option<Self> {
+        let range = |side: &[content::Bin]| Some((side.first()?.number, side.last()?.number));
+        let (positive, negative) = (range(&bins.positive), range(&bins.negative));
+        let sides = [&bins.positive, &bins.negative];
+        if !sides.iter().all(|side| are_bins(side, bins.shift)) {
+            return None;
+        }
+        let room = BINS_MAX.checked_sub(length(positive))?.checked_sub(length(negative))?;
+        let side = |bins: &[content::Bin], range: Range| {
+            let mut side = Side::with_margin(range, room);
+            for &content::Bin { number, count, low, high } in bins {
+                side.bins[(number - side.first) as usize] = Bin { count, low, high };
+            }
+            side
+        };
+        Some(Self {
+            zeros: bins.zeros,
+            shift: bins.shift,
+            positive: side(&bins.positive, positive),
+            negative: side(&bins.negative, negative),
+        })
+    }
+
     /// Everything held, sorted: per bin its extremes and the rest between them.
     pub(super) fn items(&self) -> Vec<Item> {
         let bins = self.positive.bins.len() + self.negative.bins.len();
@@ -305,6 +345,22 @@ impl Side {
         let start = first.saturating_sub(margin);
         Self { first: start, bins: vec![EMPTY; (last + margin - start) as usize + 1].into() }
     }
+}
+
+/// Whether these are bins of one side: in order, not empty, within the axis.
+fn are_bins(bins: &[content::Bin], shift: u32) -> bool {
+    if shift > KEY_MAX.ilog2() {
+        return false;
+    }
+    let numbers = KEY_MAX.unsigned_abs() >> shift;
+    let offsets = 1u32 << shift.min(OFFSET_BITS);
+    let holds = |bin: &content::Bin| {
+        bin.number <= numbers
+            && bin.count > 0
+            && bin.low <= bin.high
+            && u32::from(bin.high) < offsets
+    };
+    bins.iter().all(holds) && bins.is_sorted_by(|a, b| a.number < b.number)
 }
 
 fn push_bin(items: &mut Vec<Item>, low: i32, high: i32, count: u64) {

@@ -18,6 +18,7 @@
 mod builder;
 mod bytes;
 mod compress;
+mod content;
 mod curve;
 mod error;
 mod exponential;
@@ -38,6 +39,7 @@ mod working;
 
 pub use builder::Builder;
 pub use compress::CENTROIDS;
+pub(crate) use content::{Bin, Bins, Content, Sums};
 pub use error::DigestError;
 pub use exponential::{Buckets, ExponentialHistogram};
 pub use key::Transform;

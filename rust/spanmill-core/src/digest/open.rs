@@ -1,6 +1,7 @@
 //! An open bucket's values: a multiset that changes store as it grows.
 
 use super::compress::{CENTROIDS, FINE_GAP, Item, compress, joined};
+use super::content::{Content, KEY_MAX, Sums};
 use super::exponential::ExponentialHistogram;
 use super::histogram::LogHistogram;
 use super::key::{self, Transform};
@@ -97,6 +98,56 @@ impl OpenDigest {
         }
     }
 
+    /// Add everything `other` holds, as if its values had been added here.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        match (&mut self.0, &other.0) {
+            (_, Inner::Raw(raw)) => self.add_all(raw),
+            (Inner::Raw(raw), Inner::Busy(_)) => {
+                let mine = std::mem::take(raw);
+                *self = other.clone();
+                self.add_all(&mine);
+            }
+            (Inner::Busy(mine), Inner::Busy(theirs)) => mine.absorb(theirs),
+        }
+    }
+
+    /// What it holds, as plain numbers.
+    pub(crate) fn content(&self) -> Content {
+        match self.store() {
+            Store::Raw(raw) => Content::Raw(raw.to_vec()),
+            Store::Keys(totals, keys) => {
+                let mut keys = keys.to_vec();
+                keys.sort_unstable();
+                Content::Keys(Sums::of(totals), keys)
+            }
+            Store::Histogram(totals, histogram) => {
+                Content::Histogram(Sums::of(totals), histogram.bins())
+            }
+        }
+    }
+
+    /// One that holds `content`; `None` where no digest holds such.
+    pub(crate) fn of_content(content: Content) -> Option<Self> {
+        let busy = match content {
+            Content::Raw(raw) => {
+                let possible = raw.len() <= EXACT_MAX && raw.iter().all(|value| holds(*value));
+                return possible.then_some(Self(Inner::Raw(raw)));
+            }
+            Content::Keys(sums, keys) => {
+                let possible = (EXACT_MAX + 1..=KEYS_MAX).contains(&keys.len())
+                    && keys.iter().all(|key| (-KEY_MAX..=KEY_MAX).contains(key));
+                let totals = sums.totals(keys.len() as u64).filter(|_| possible)?;
+                Busy { totals, keys, histogram: None }
+            }
+            Content::Histogram(sums, bins) => {
+                let count = bins.count().filter(|count| *count > KEYS_MAX as u64)?;
+                let histogram = Some(bins.histogram()?);
+                Busy { totals: sums.totals(count)?, keys: Vec::new(), histogram }
+            }
+        };
+        Some(Self(Inner::Busy(Box::new(busy))))
+    }
+
     /// Whether it still holds the values as they came.
     pub(crate) fn is_exact(&self) -> bool {
         matches!(self.0, Inner::Raw(_))
@@ -183,6 +234,18 @@ impl Busy {
             let keys = &mut keys[..chunk.len()];
             keys.iter_mut().zip(chunk).for_each(|(key, &value)| *key = key::of(value));
             self.add_keys(keys);
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.totals.merge(&other.totals);
+        match &other.histogram {
+            None => self.add_keys(&other.keys),
+            Some(theirs) => {
+                let mine = self.histogram.get_or_insert_default();
+                mine.add_all(&std::mem::take(&mut self.keys));
+                mine.absorb(theirs);
+            }
         }
     }
 

@@ -124,7 +124,7 @@ pub(crate) fn compare(state: &State, request: &str) -> Result<Vec<u8>> {
     let window = look_back(state, &held, question.window_s, question.end_ns)?;
     let (pairs, sides) = match &question.against {
         Against::Value { dimension, a, b } => {
-            let groups = gather(state, &asked, &matching, window);
+            let groups = gather(state, &asked, (&matching, &held), window)?;
             // Rows are told apart by the other dimensions.
             let _ = asked.by.pop();
             let side = |value| Side {
@@ -135,7 +135,8 @@ pub(crate) fn compare(state: &State, request: &str) -> Result<Vec<u8>> {
         }
         against => {
             let before = earlier(state, &held, &question, against, window)?;
-            let groups = [before, window].map(|it| gather(state, &asked, &matching, it));
+            let side = |it| gather(state, &asked, (&matching, &held), it);
+            let groups = [side(before)?, side(window)?];
             let side = |it| Side { dims: BTreeMap::new(), window: Window::new(state, it) };
             (by_window(&ranks, groups), [side(before), side(window)])
         }
@@ -202,11 +203,11 @@ fn earlier(
 fn gather(
     state: &State,
     asked: &Asked<'_>,
-    matching: &Matching,
+    (matching, held): (&Matching, &Held),
     (start, end): (i64, i64),
-) -> Vec<Group> {
+) -> Result<Vec<Group>> {
     let steps = Steps { start, step: end - start, count: 1 };
-    matching.gather(state, asked, &steps)
+    matching.gather(state, asked, held, &steps)
 }
 
 fn by_window(ranks: &Ranks, sides: [Vec<Group>; 2]) -> Pairs {

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ask::Asked;
+use super::when::Held;
 use crate::digest::Digest;
+use crate::error::Result;
+use crate::filing;
 use crate::state::State;
 use crate::value::ValueId;
 use crate::window::{Gathered, Piece, Steps, Use};
@@ -54,11 +57,28 @@ impl Matching {
     }
 
     /// Everything the groups hold in each slice, sorted by the groups' names.
-    pub(super) fn gather(&self, state: &State, asked: &Asked<'_>, steps: &Steps) -> Vec<Group> {
+    ///
+    /// # Errors
+    ///
+    /// What memory does not hold cannot be read from the disk.
+    pub(super) fn gather(
+        &self,
+        state: &State,
+        asked: &Asked<'_>,
+        held: &Held,
+        steps: &Steps,
+    ) -> Result<Vec<Group>> {
+        let disk = match state.archive() {
+            Some(archive) => {
+                let beyond = |used| held.beyond(used, steps);
+                filing::fetch(archive, (asked.view, &state.values), &self.series, beyond)?
+            }
+            None => Vec::new(),
+        };
         let cell = |_| Cell::new(asked);
         let cells = |_| (0..steps.count).map(cell).collect();
         let mut cells: Vec<Vec<Cell>> = (0..self.keys.len()).map(cells).collect();
-        asked.view.windows.visit(steps, &self.series, |place, at, piece| {
+        asked.view.windows.visit(steps, &self.series, &disk, |place, at, piece| {
             let cell = &mut cells[self.groups[place] as usize][at];
             match piece {
                 Piece::Events(slice) => cell.gathered.take(slice),
@@ -73,7 +93,7 @@ impl Matching {
         let mut groups: Vec<Group> = self.keys.iter().zip(cells).map(named).collect();
         // By name: ids depend on who came first, answers must not.
         groups.sort_unstable_by(|a, b| a.dims.cmp(&b.dims));
-        groups
+        Ok(groups)
     }
 }
 

@@ -85,7 +85,7 @@ pub(crate) fn heatmap(state: &State, request: &str) -> Result<Vec<u8>> {
     let steps = range.steps(&held, None, question.columns)?;
     check_total(&question, matching.group_count())?;
     let times: Vec<String> = (0..=steps.count).map(|at| time(steps.slice(at).0)).collect();
-    let groups = matching.gather(state, &asked, &steps);
+    let groups = matching.gather(state, &asked, &held, &steps)?;
     let (groups, merged): (Vec<_>, Vec<_>) = groups.into_iter().map(merge).unzip();
     let digests = || merged.iter().flatten().map(|(digest, _)| digest);
     let edges = Edges::over(&digests().fold(Extent::EMPTY, Extent::with), question.rows);

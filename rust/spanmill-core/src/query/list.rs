@@ -106,7 +106,8 @@ pub(crate) fn stats(state: &State) -> Json {
     let time = state.sequence.event_time();
     let mut shown = state.stats.to_json();
     shown["watermark_s"] = json!(time.watermark_ns.map(|ns| ns as f64 / SECOND_NS as f64));
-    shown["batches"] = json!(time.batches);
+    shown["batches"] = json!(time.lsn.0);
+    shown["dedupe"] = state.sequence.dedupe_stats(state.clock.now_ns()).to_json();
     let mut series = Map::new();
     for view in &state.plan.views {
         let identities = view.grouping.identities.read();

@@ -63,7 +63,7 @@ pub(crate) fn query(state: &State, request: &str) -> Result<Vec<u8>> {
     let held = Held::new(state, matching.used);
     let (start, end) = look_back(state, &held, question.window_s, question.end_ns)?;
     let steps = Steps { start, step: end - start, count: 1 };
-    let mut groups = matching.gather(state, &asked, &steps);
+    let mut groups = matching.gather(state, &asked, &held, &steps)?;
     let info = asked.measure.info();
     Ok(bytes(&Answer {
         measure: info.name,

@@ -81,7 +81,7 @@ pub(crate) fn query_range(state: &State, request: &str) -> Result<Vec<u8>> {
     check_points(&steps, matching.group_count())?;
     // The edges of a slice are the same in every series: written once.
     let times: Vec<String> = (0..=steps.count).map(|at| time(steps.slice(at).0)).collect();
-    let mut groups = matching.gather(state, &asked, &steps);
+    let mut groups = matching.gather(state, &asked, &held, &steps)?;
     let info = asked.measure.info();
     Ok(bytes(&Answer {
         measure: info.name,

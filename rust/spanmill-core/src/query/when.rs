@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::clock::{SECOND_NS, rfc3339};
 use crate::error::{Error, Result};
 use crate::state::State;
-use crate::window::{BUCKET_S, Kept, Steps, Use};
+use crate::window::{BUCKET_S, Kept, Steps, Stretch, Use};
 
 /// Steps that an answer chooses by itself, seconds: those that a person would.
 const NICE_STEPS_S: [i64; 15] =
@@ -45,24 +45,28 @@ pub(super) fn watermark(state: &State) -> Option<String> {
 
 /// What all series of a question hold.
 pub(super) struct Held {
-    kept: Kept,
+    memory: Kept,
+    /// In memory and on disk.
+    all: Kept,
     used: Use,
 }
 
 impl Held {
     /// By series of which the least used is used so.
     pub(super) fn new(state: &State, used: Use) -> Self {
-        Self { kept: state.kept(), used }
+        let memory = state.kept();
+        let all = state.archive().map_or_else(|| memory.clone(), |archive| archive.reach(&memory));
+        Self { memory, all, used }
     }
 
     /// Width of the finest buckets that are still held at `at`, seconds.
     fn width_at(&self, at: i64) -> i64 {
-        self.kept.width_at(self.used, at)
+        self.all.width_at(self.used, at)
     }
 
     /// The window that answers for [start, end), seconds; an error where nothing of it is held.
     fn reach(&self, window: (i64, i64)) -> Result<(i64, i64)> {
-        let (start, end) = self.kept.reach(self.used, window);
+        let (start, end) = self.all.reach(self.used, window);
         if start < end {
             return Ok((start, end));
         }
@@ -71,6 +75,12 @@ impl Held {
             time(window.1),
             time(start)
         )))
+    }
+
+    /// What must be read from the disk to answer for `steps`, of series of this use.
+    pub(super) fn beyond(&self, used: Use, steps: &Steps) -> Vec<Stretch> {
+        let slices = (0..steps.count).map(|at| steps.slice(at));
+        self.all.beyond(&self.memory, used, slices)
     }
 }
 
@@ -148,7 +158,7 @@ impl Range {
             Some(step_s) => clipped.asked(whole_buckets("step", step_s)?, held)?,
             None => clipped.nice(held, count_max),
         };
-        if steps.start < held.kept.start_s(held.used) && steps.count > 1 {
+        if steps.start < held.all.start_s(held.used) && steps.count > 1 {
             steps.start += steps.step;
             steps.count -= 1;
         }
@@ -219,7 +229,8 @@ mod tests {
     const NOW: i64 = 1_795_219_200;
 
     fn held() -> Held {
-        Held { kept: Kept::default().advanced(NOW / BUCKET_S), used: Use::Recent }
+        let memory = Kept::default().advanced(NOW / BUCKET_S);
+        Held { all: memory.clone(), memory, used: Use::Recent }
     }
 
     fn look_back(length: i64, end: i64) -> Range {

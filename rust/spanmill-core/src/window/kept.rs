@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{BUCKET_S, REACH_S, RECENT, TIERS};
+use crate::codec::{Damaged, Read, Reader, Writer};
 
 /// What a series' buckets are kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub enum Use {
     Objective,
 }
 
-const USES: usize = 2;
+pub(crate) const USES: usize = 2;
 
 /// In which order tiers give up buckets, oldest first within each.
 ///
@@ -36,12 +37,13 @@ const EXPORT_S: i64 = 300;
 /// Nor are the newest fine buckets: the next minute is built from them.
 const FINE_S: i64 = 60;
 
-fn down(second: i64, width_s: i64) -> i64 {
-    second.div_euclid(width_s) * width_s
+pub(super) fn down(second: i64, width_s: i64) -> i64 {
+    // What reaches back for ever stays there.
+    second.div_euclid(width_s).saturating_mul(width_s)
 }
 
-fn up(second: i64, width_s: i64) -> i64 {
-    -down(-second, width_s)
+pub(super) fn up(second: i64, width_s: i64) -> i64 {
+    -down(second.saturating_neg(), width_s)
 }
 
 /// From where on each tier holds buckets: the same for all series of one use.
@@ -76,7 +78,7 @@ impl Kept {
     }
 
     /// Second before which everything is sealed.
-    fn through_s(&self) -> i64 {
+    pub(super) fn through_s(&self) -> i64 {
         self.through.map_or(i64::MIN, |through| through * BUCKET_S)
     }
 
@@ -85,15 +87,39 @@ impl Kept {
         self.first_s[used as usize][tier]
     }
 
+    /// Whether the sealed bucket `number` of `tier` is held for this use.
+    pub(super) fn holds(&self, used: Use, tier: usize, number: i64) -> bool {
+        let width_s = TIERS[tier].width_s;
+        self.first_s(used, tier) <= number * width_s && (number + 1) * width_s <= self.through_s()
+    }
+
+    /// Whether some series may need a bucket of `tier` that is numbered below `to`.
+    pub(crate) fn needs(&self, tier: usize, to: i64) -> bool {
+        let firsts = [Use::Recent, Use::Objective].map(|used| self.first_s(used, tier));
+        firsts.iter().any(|first| *first < to * TIERS[tier].width_s)
+    }
+
+    /// Change where each tier of each use begins.
+    pub(super) fn each(&mut self, mut change: impl FnMut(Use, usize, &mut i64)) {
+        for used in [Use::Recent, Use::Objective] {
+            for (tier, first) in self.first_s[used as usize].iter_mut().enumerate() {
+                change(used, tier, first);
+            }
+        }
+    }
+
     /// The numbers [from, to) of the buckets of `tier` that sealing through `through` completes.
     ///
-    /// Only those all of whose parts are still held.
+    /// Only those all of whose parts are still held, and for which there is memory.
     pub(super) fn due(&self, used: Use, tier: usize, through: i64) -> (i64, i64) {
+        let (from, to) = self.whole(used, tier, through);
+        if self.is_short && (used, tier) == DEMOTION[0] { (to, to) } else { (from, to) }
+    }
+
+    /// Like [`Kept::due`], whether or not there is memory for them.
+    pub(super) fn whole(&self, used: Use, tier: usize, through: i64) -> (i64, i64) {
         let width_s = TIERS[tier].width_s;
         let to = (through * BUCKET_S).div_euclid(width_s);
-        if self.is_short && (used, tier) == DEMOTION[0] {
-            return (to, to);
-        }
         let held = self.first_s(used, tier).max(self.first_s(used, TIERS[tier].from));
         let from = match held {
             i64::MAX => to,
@@ -219,6 +245,29 @@ impl Kept {
             self.is_short |= (used, tier) == DEMOTION[0] && left > 0;
         }
         demoted
+    }
+}
+
+impl Kept {
+    /// Write it down.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.option(self.through);
+        out.varint(TIERS.len() as u64);
+        self.first_s.iter().flatten().for_each(|first| out.i64(*first));
+        out.u8(u8::from(self.is_short));
+    }
+
+    /// What [`Kept::save`] wrote.
+    pub(crate) fn load(reader: &mut Reader<'_>) -> Read<Self> {
+        let mut kept = Self { through: reader.option()?, ..Self::default() };
+        if reader.varint()? != TIERS.len() as u64 {
+            return Err(Damaged("has windows of other widths than this version"));
+        }
+        for first in kept.first_s.iter_mut().flatten() {
+            *first = reader.i64()?;
+        }
+        kept.is_short = reader.u8()? != 0;
+        Ok(kept)
     }
 }
 
@@ -389,5 +438,20 @@ mod tests {
         assert_eq!(Some(THROUGH_S / 60 - 65), holdings.oldest(1));
         let slots: i64 = TIERS.iter().map(|tier| tier.slots).sum::<i64>() + 36 + 66 + 78;
         assert_eq!(slots as usize - 2 * (6 + 1), holdings.total().buckets);
+    }
+
+    /// What is held comes back as it was, demoted or not.
+    #[test]
+    fn what_is_held_comes_back() {
+        let mut demoted = kept();
+        let _ = demoted.demote(&holdings(100, THROUGH), 2_950);
+        for kept in [Kept::default(), kept(), demoted] {
+            let mut out = Writer::default();
+            kept.save(&mut out);
+            let mut reader = Reader(&out.0);
+            assert_eq!(Ok(kept), Kept::load(&mut reader));
+            assert_eq!(Ok(()), reader.end());
+            assert!(Kept::load(&mut Reader(&out.0[..out.0.len() - 1])).is_err());
+        }
     }
 }

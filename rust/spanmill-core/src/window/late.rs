@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 
 use super::{BUCKET_S, TIERS};
+use crate::codec::{Damaged, Read, Reader, Writer};
 
 /// Late events of one series, as fine as a window at their age could tell them apart.
 ///
 /// So there are never more entries than buckets in the rings, however long and
 /// however much comes late.
-#[derive(Default)]
-pub(super) struct Late(VecDeque<(i32, u64)>);
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Late(VecDeque<(i32, u64)>);
 
 /// The bucket (of the finest tier's numbers) that stands for `number` once it is as old as it is.
 fn coarse(number: i64, through: i64) -> i64 {
@@ -55,6 +56,33 @@ impl Late {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Append the entries.
+    pub(super) fn save(&self, out: &mut Writer) {
+        out.varint(self.0.len() as u64);
+        let mut last = 0;
+        for (number, count) in &self.0 {
+            out.zigzag(i64::from(*number) - last);
+            out.varint(*count);
+            last = i64::from(*number);
+        }
+    }
+
+    /// Read what [`save`](Self::save) wrote.
+    pub(super) fn load(reader: &mut Reader<'_>) -> Read<Self> {
+        const DAMAGED: Damaged = Damaged("has late events at no time");
+        let mut entries = VecDeque::new();
+        let mut last = 0i64;
+        for _ in 0..reader.count(2)? {
+            last = last.checked_add(reader.zigzag()?).ok_or(DAMAGED)?;
+            let number = i32::try_from(last).map_err(|_| DAMAGED)?;
+            if entries.back().is_some_and(|(known, _)| *known >= number) {
+                return Err(DAMAGED);
+            }
+            entries.push_back((number, reader.varint()?));
+        }
+        Ok(Self(entries))
     }
 }
 

@@ -2,13 +2,20 @@
 //!
 //! [`WindowStore`] holds a view's series in shards. A series is its open buckets
 //! (`open`) and, once something was sealed, a ring of sealed ones for each tier
-//! (`rings`, `sealed`). `seal` moves buckets on without holding up ingest, and
-//! `kept` says what is held, what to demote first, and so what can be answered.
+//! (`rings`, `sealed`). `seal` moves buckets on without holding up ingest, `parts` sets
+//! open ones aside for a checkpoint, which `edge` writes and reads, and `kept` says what is held, what to demote first, and so what can be answered.
 
+mod beyond;
 mod demotion;
+mod describe;
+mod edge;
 mod kept;
 mod late;
 mod open;
+mod parts;
+mod restore;
+#[cfg(test)]
+mod rig;
 mod rings;
 mod seal;
 mod sealed;
@@ -18,10 +25,15 @@ mod slice;
 mod store;
 mod visit;
 
+pub(crate) use beyond::{Due, OnDisk, Stretch};
 pub use demotion::{Demotion, demote};
+pub(crate) use edge::{EDGE, Target, load as load_edge, save as save_edge};
+pub(crate) use kept::USES;
 pub use kept::{Held, Kept, Use};
+pub(crate) use parts::{Edge, Totals};
+pub(crate) use rings::Rings;
 pub(crate) use seal::Leaf;
-pub(crate) use sealed::OneDigest;
+pub(crate) use sealed::{OneDigest, Sealed, exact_digests};
 pub use sink::{SealSink, SealedBucket};
 pub(crate) use slice::Gathered;
 pub(crate) use store::SHARDS;

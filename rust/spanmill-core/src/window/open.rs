@@ -156,8 +156,32 @@ impl OpenBucket {
 
     /// One measure's values, where they are still rows.
     pub(super) fn rows(&self, measures: usize, measure: usize) -> impl Iterator<Item = f64> {
-        let rows = self.filled_rows().chunks_exact(measures);
-        rows.map(move |row| row[measure]).filter(|value| !value.is_nan())
+        self.row_values(measures, measure).filter(|value| !value.is_nan())
+    }
+
+    /// One of rows and, where there are any, a digest for each measure.
+    pub(super) fn of(number: i32, rows: Box<[f64]>, digests: Option<Box<[OpenDigest]>>) -> Self {
+        let filled = rows.len() as u32;
+        let store = match digests {
+            None => Store::Rows(rows),
+            Some(digests) => Store::Busy(Box::new(Busy { rows, digests })),
+        };
+        Self { number, filled, store }
+    }
+
+    /// Values in rows, of all measures together.
+    pub(super) fn rows_filled(&self) -> usize {
+        self.filled as usize
+    }
+
+    /// One measure's place in each row, NaN where absent.
+    pub(super) fn row_values(&self, measures: usize, measure: usize) -> impl Iterator<Item = f64> {
+        self.filled_rows().chunks_exact(measures).map(move |row| row[measure])
+    }
+
+    /// One digest a measure, or none while all values are rows.
+    pub(super) fn digests(&self) -> &[OpenDigest] {
+        self.store.digests().unwrap_or_default()
     }
 
     /// Whether all values are still rows.
@@ -171,6 +195,31 @@ impl OpenBucket {
         let mut open = digest.unwrap_or_default();
         add_column(self.filled_rows(), measures, measure, &mut open);
         open
+    }
+
+    /// A copy of what one measure has gathered in all of `parts`, as if they had been one bucket.
+    pub(super) fn gathered_of(parts: &[&Self], measures: usize, measure: usize) -> OpenDigest {
+        let Some((first, rest)) = parts.split_first() else { return OpenDigest::default() };
+        let mut gathered = first.gathered(measures, measure);
+        for part in rest {
+            if let Some(digests) = part.store.digests() {
+                gathered.absorb(&digests[measure]);
+            }
+            add_column(part.filled_rows(), measures, measure, &mut gathered);
+        }
+        gathered
+    }
+
+    /// One bucket that holds what all of `parts` hold; not empty, of one number.
+    pub(super) fn merged(parts: &[&Self], measures: usize) -> Self {
+        let number = parts[0].number;
+        let rows = parts.iter().map(|part| part.filled as usize).sum::<usize>() / measures;
+        if rows <= ROWS_MAX && parts.iter().all(|part| part.is_rows()) {
+            let rows: Vec<&[f64]> = parts.iter().map(|part| part.filled_rows()).collect();
+            return Self::of(number, rows.concat().into(), None);
+        }
+        let gathered = |measure| Self::gathered_of(parts, measures, measure);
+        Self::of(number, Box::default(), Some((0..measures).map(gathered).collect()))
     }
 
     /// Add one measure's values to a merge, copying no more of them than the rows.

@@ -5,6 +5,7 @@
 //! moving pointers, never for sorting. In between, queries see every event exactly
 //! once, in whichever form it is.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use super::TIERS;
 use super::kept::{Held, Kept, Use};
 use super::open::OpenBucket;
+use super::parts::Frozen;
 use super::rings::Rings;
 use super::sealed::Sealed;
 use super::store::{SHARDS, Shard, WindowStore, slot_of};
@@ -19,9 +21,9 @@ use super::store::{SHARDS, Shard, WindowStore, slot_of};
 /// Series sealed between two looks at a shard's lock.
 const SERIES_AT_ONCE: usize = 512;
 
-/// A bucket of the finest tier that was just sealed.
+/// A bucket that was just sealed, or built from sealed ones.
 pub(crate) struct Leaf {
-    pub number: i64,
+    pub tier: usize,
     pub series: u32,
     pub bucket: Sealed,
 }
@@ -35,12 +37,38 @@ struct Pass<'a> {
     used: &'a dyn Fn(u32) -> Use,
 }
 
+/// Buckets of some series that are due.
+struct Closing {
+    open: Vec<(u32, Arc<OpenBucket>)>,
+    /// Generations that may have parts of them, from bucket number `from` on.
+    frozen: Vec<Arc<Frozen>>,
+    from: i64,
+    series: Range<u32>,
+}
+
+impl Closing {
+    /// All parts of each bucket before number `through`, side by side.
+    fn parts(&self, through: i64) -> Vec<(u32, &OpenBucket)> {
+        let mut parts: Vec<(u32, &OpenBucket)> =
+            self.open.iter().map(|(series, bucket)| (*series, &**bucket)).collect();
+        for part in self.frozen.iter().flat_map(|frozen| frozen.range(self.series.clone())) {
+            let due = part.buckets(self.from);
+            let due = due.take_while(|bucket| i64::from(bucket.number) < through);
+            parts.extend(due.map(|bucket| (part.series, bucket)));
+        }
+        if !self.frozen.is_empty() {
+            parts.sort_unstable_by_key(|(series, bucket)| (*series, bucket.number));
+        }
+        parts
+    }
+}
+
 impl WindowStore {
     /// Seal every series through bucket number `through` and build what that completes.
     ///
     /// `kept` is what was held until now; what it no longer holds is let go first. `used` says
-    /// what a series is kept for, and is asked once for each. Returns, where asked to, the
-    /// finest buckets sealed.
+    /// what a series is kept for, and is asked once for each. Adds, where asked to, every bucket
+    /// that was sealed or built to `leaves`; then also those for which memory is too short.
     pub(crate) fn seal_into(
         &self,
         kept: &Kept,
@@ -55,6 +83,7 @@ impl WindowStore {
             for from in (0..series).step_by(SERIES_AT_ONCE) {
                 pass.run(number, from..(from + SERIES_AT_ONCE).min(series), leaves.as_deref_mut());
             }
+            self.finish_shard(number, through);
         }
     }
 
@@ -83,13 +112,7 @@ impl WindowStore {
 }
 
 impl Shard {
-    fn retire(
-        &mut self,
-        number: usize,
-        slots: std::ops::Range<usize>,
-        kept: &Kept,
-        gone: &mut Vec<Sealed>,
-    ) {
+    fn retire(&mut self, number: usize, slots: Range<usize>, kept: &Kept, gone: &mut Vec<Sealed>) {
         for slot in slots {
             let windows = &mut self.series[slot];
             let Some(rings) = &mut windows.rings else { continue };
@@ -104,7 +127,7 @@ impl Shard {
         }
     }
 
-    fn rings(&mut self, series: u32) -> &mut Rings {
+    pub(super) fn rings(&mut self, series: u32) -> &mut Rings {
         let rings = &mut self.series[slot_of(series)].rings;
         self.ringed += usize::from(rings.is_none());
         rings.get_or_insert_default()
@@ -112,39 +135,43 @@ impl Shard {
 }
 
 impl Pass<'_> {
-    fn run(&self, number: usize, slots: std::ops::Range<usize>, leaves: Option<&mut Vec<Leaf>>) {
-        let shard = &self.store.shards()[number];
-        self.seal_open(number, slots.clone(), leaves);
+    fn run(&self, number: usize, slots: Range<usize>, mut leaves: Option<&mut Vec<Leaf>>) {
+        self.seal_open(number, slots.clone(), leaves.as_deref_mut());
         for tier in 1..TIERS.len() {
-            let due = |used| self.kept.due(used, tier, self.through);
+            let due = |used| self.due(used, tier, leaves.is_some());
             if [Use::Recent, Use::Objective].map(due).iter().any(|(from, to)| from < to) {
-                self.build(shard, tier, slots.clone());
+                self.build(number, tier, slots.clone(), leaves.as_deref_mut());
             }
         }
     }
 
+    /// Numbers of the buckets of `tier` to build; for the disk also those that memory has no room for.
+    fn due(&self, used: Use, tier: usize, for_disk: bool) -> (i64, i64) {
+        let due = if for_disk { Kept::whole } else { Kept::due };
+        due(self.kept, used, tier, self.through)
+    }
+
     /// Seal the open buckets that are due.
-    fn seal_open(
-        &self,
-        number: usize,
-        slots: std::ops::Range<usize>,
-        leaves: Option<&mut Vec<Leaf>>,
-    ) {
+    fn seal_open(&self, number: usize, slots: Range<usize>, leaves: Option<&mut Vec<Leaf>>) {
         let shard = &self.store.shards()[number];
+        let end = slots.end;
         let closing = self.close(shard, number, slots);
-        if closing.is_empty() {
-            return;
-        }
+        let parts = closing.parts(self.through);
         let measures = self.store.measures();
-        let sealed: Vec<(u32, Use, Sealed)> = closing
-            .iter()
-            // What a series is used for is asked without the lock: the answer takes another.
-            .map(|(s, bucket)| (*s, (self.used)(*s), Sealed::from_open(bucket, measures)))
+        let sealed: Vec<(u32, Use, Sealed)> = parts
+            .chunk_by(|a, b| (a.0, a.1.number) == (b.0, b.1.number))
+            .map(|parts| {
+                let series = parts[0].0;
+                let parts: Vec<&OpenBucket> = parts.iter().map(|(_, bucket)| *bucket).collect();
+                // What a series is used for is asked without the lock: the answer takes another.
+                (series, (self.used)(series), Sealed::from_open(&parts, measures))
+            })
             .collect();
+        drop(parts);
         self.hold(0, sealed.iter().map(|(_, used, bucket)| (*used, bucket)));
         if let Some(leaves) = leaves {
             leaves.extend(sealed.iter().map(|(series, _, bucket)| Leaf {
-                number: bucket.number(),
+                tier: 0,
                 series: *series,
                 bucket: bucket.clone(),
             }));
@@ -155,52 +182,53 @@ impl Pass<'_> {
             let _ = rings.used.get_or_insert(used);
             rings.push(0, bucket);
         }
+        // From here on the frozen ones are no longer met.
+        shard.passed.step(self.through, end);
         let done = std::mem::take(&mut shard.closing);
         drop(shard);
-        drop(done);
+        drop((done, closing));
     }
 
     /// Take out the open buckets that are due; they stay visible.
-    fn close(
-        &self,
-        shard: &Mutex<Shard>,
-        number: usize,
-        slots: std::ops::Range<usize>,
-    ) -> Vec<(u32, Arc<OpenBucket>)> {
+    fn close(&self, shard: &Mutex<Shard>, number: usize, slots: Range<usize>) -> Closing {
+        let id = |slot: usize| (slot * SHARDS + number) as u32;
+        let series_range = id(slots.start)..id(slots.end);
         let mut shard = shard.lock();
         let Shard { series, open, closing, .. } = &mut *shard;
         let mut due = Vec::new();
         for slot in slots {
             series[slot].close(self.through, open, &mut due);
-            let of = (slot * SHARDS + number) as u32;
-            closing.extend(due.drain(..).map(|bucket| (of, Arc::new(bucket))));
+            closing.extend(due.drain(..).map(|bucket| (id(slot), Arc::new(bucket))));
         }
-        closing.clone()
+        Closing {
+            open: closing.clone(),
+            frozen: shard.frozen.clone(),
+            from: shard.passed.before(),
+            series: series_range,
+        }
     }
 
     /// Build the buckets of `tier` that are complete.
-    fn build(&self, shard: &Mutex<Shard>, tier: usize, slots: std::ops::Range<usize>) {
-        // Slot, what it is used for, number, part.
-        let mut parts: Vec<(usize, Use, i64, Sealed)> = Vec::new();
-        let mut mine = Vec::new();
-        let locked = shard.lock();
-        for slot in slots {
-            let Some(rings) = &locked.series[slot].rings else { continue };
-            let Some(used) = rings.used.filter(|_| rings.builds(tier)) else { continue };
-            rings.parts(tier, self.kept.due(used, tier, self.through), &mut mine);
-            parts.extend(mine.drain(..).map(|(number, part)| (slot, used, number, part)));
+    fn build(
+        &self,
+        number: usize,
+        tier: usize,
+        slots: Range<usize>,
+        leaves: Option<&mut Vec<Leaf>>,
+    ) {
+        let shard = &self.store.shards()[number];
+        let mut built = self.built(shard, tier, slots, leaves.is_some());
+        if let Some(leaves) = leaves {
+            leaves.extend(built.iter().map(|(slot, _, bucket)| Leaf {
+                tier,
+                series: (slot * SHARDS + number) as u32,
+                bucket: bucket.clone(),
+            }));
+            built.retain(|(_, used, bucket)| {
+                let (from, to) = self.due(*used, tier, false);
+                (from..to).contains(&bucket.number())
+            });
         }
-        drop(locked);
-        let same =
-            |a: &(usize, Use, i64, Sealed), b: &(usize, Use, i64, Sealed)| (a.0, a.2) == (b.0, b.2);
-        let built: Vec<(usize, Use, Sealed)> = parts
-            .chunk_by(same)
-            .map(|group| {
-                let parts: Vec<Sealed> = group.iter().map(|(.., part)| part.clone()).collect();
-                let (slot, used, number, _) = group[0];
-                (slot, used, Sealed::merge(&parts, number as i32, self.store.measures()))
-            })
-            .collect();
         self.hold(tier, built.iter().map(|(_, used, bucket)| (*used, bucket)));
         let mut locked = shard.lock();
         for (slot, _, bucket) in built {
@@ -208,6 +236,35 @@ impl Pass<'_> {
                 rings.push(tier, bucket);
             }
         }
+    }
+
+    /// Slot, what it is used for, bucket; nothing is put back yet.
+    fn built(
+        &self,
+        shard: &Mutex<Shard>,
+        tier: usize,
+        slots: Range<usize>,
+        for_disk: bool,
+    ) -> Vec<(usize, Use, Sealed)> {
+        // Slot, what it is used for, number, part.
+        let mut parts: Vec<(usize, Use, i64, Sealed)> = Vec::new();
+        let mut mine = Vec::new();
+        let locked = shard.lock();
+        for slot in slots {
+            let Some(rings) = &locked.series[slot].rings else { continue };
+            let Some(used) = rings.used.filter(|_| rings.builds(tier)) else { continue };
+            rings.parts(tier, self.due(used, tier, for_disk), &mut mine);
+            parts.extend(mine.drain(..).map(|(number, part)| (slot, used, number, part)));
+        }
+        drop(locked);
+        let same =
+            |a: &(usize, Use, i64, Sealed), b: &(usize, Use, i64, Sealed)| (a.0, a.2) == (b.0, b.2);
+        let merged = |group: &[(usize, Use, i64, Sealed)]| {
+            let parts: Vec<Sealed> = group.iter().map(|(.., part)| part.clone()).collect();
+            let (slot, used, number, _) = group[0];
+            (slot, used, Sealed::merge(&parts, number as i32, self.store.measures()))
+        };
+        parts.chunk_by(same).map(merged).collect()
     }
 
     fn hold<'s>(&self, tier: usize, buckets: impl Iterator<Item = (Use, &'s Sealed)>) {
@@ -252,6 +309,7 @@ mod tests {
                 stride: 1,
                 series: &vec![3; ends_ns.len()],
                 horizon_ns: i64::MIN,
+                cut: 0,
             };
             let sealed = self.kept.sealed().unwrap_or(i64::MIN);
             self.store.apply(&rows, sealed, &mut ByShard::default())
@@ -268,7 +326,7 @@ mod tests {
         fn merged(&self, (start, end): (i64, i64)) -> (Digest, u64) {
             let steps = Steps { start: START_S + start, step: end - start, count: 1 };
             let (mut gathered, mut late) = (Gathered::new(0, self.store.measures()), 0);
-            self.store.visit(&steps, &[3], |_, _, piece| match piece {
+            self.store.visit(&steps, &[3], &[], |_, _, piece| match piece {
                 Piece::Events(slice) => gathered.take(slice),
                 Piece::Late(events) => late += events,
             });
@@ -306,20 +364,21 @@ mod tests {
         assert_eq!(400, windows.count(promised));
     }
 
-    /// Sealing in one step or in many leaves the same buckets in every tier, and hands out each leaf once.
+    /// Sealing in one step or in many leaves the same buckets in every tier, and hands out each finest once.
     #[test]
     fn sealing_in_steps_changes_nothing() {
         let last = 4 * 86_400;
         let mut at_once = Windows::new(Use::Objective);
         let _ = at_once.push((0..last).step_by(7));
-        let leaves = at_once.seal(last).len();
+        let finest = |leaves: Vec<Leaf>| leaves.iter().filter(|leaf| leaf.tier == 0).count();
+        let leaves = finest(at_once.seal(last));
         let mut stepwise = Windows::new(Use::Objective);
         let _ = stepwise.push((0..last).step_by(7));
         let mut steps = 0;
         for second in (0..=last).step_by(730) {
-            steps += stepwise.seal(second).len();
+            steps += finest(stepwise.seal(second));
         }
-        steps += stepwise.seal(last).len();
+        steps += finest(stepwise.seal(last));
         assert_eq!(leaves, steps);
         // What one pass gave up goes with the next.
         at_once.store.retire(&at_once.kept);

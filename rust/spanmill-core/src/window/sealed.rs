@@ -45,17 +45,19 @@ impl Deref for OneDigest {
 }
 
 impl Sealed {
-    /// Seal an open bucket.
-    pub(super) fn from_open(bucket: &OpenBucket, measures: usize) -> Self {
-        if bucket.is_rows() {
-            let columns: Vec<Vec<f64>> =
-                (0..measures).map(|measure| bucket.rows(measures, measure).collect()).collect();
+    /// Seal an open bucket, of which these are all parts; not empty.
+    pub(super) fn from_open(parts: &[&OpenBucket], measures: usize) -> Self {
+        let number = parts[0].number;
+        if parts.iter().all(|part| part.is_rows()) {
+            let rows = |m| parts.iter().flat_map(move |part| part.rows(measures, m)).collect();
+            let columns: Vec<Vec<f64>> = (0..measures).map(rows).collect();
             if columns.iter().all(|values| values.len() <= EXACT_MAX) {
-                return Self::exact(bucket.number, columns);
+                return Self::exact(number, columns);
             }
         }
-        let digests = (0..measures).map(|m| bucket.gathered(measures, m).seal()).collect();
-        Self::from_digests(bucket.number, digests)
+        let gathered = |measure| OpenBucket::gathered_of(parts, measures, measure);
+        let digests = (0..measures).map(|measure| gathered(measure).seal()).collect();
+        Self::from_digests(number, digests)
     }
 
     /// The bucket of a wider tier whose parts these are; not empty.
@@ -93,14 +95,27 @@ impl Sealed {
         let values: usize = columns.iter().map(Vec::len).sum();
         let mut words = Vec::with_capacity(head_words(columns.len()) + values);
         words.resize(head_words(columns.len()), 0);
-        for (at, head) in heads.enumerate() {
-            words[at / HEADS_A_WORD] |= (head as u64) << (at % HEADS_A_WORD * HEAD_BITS);
-        }
+        write_heads(&mut words, heads);
         for mut values in columns {
             values.sort_unstable_by(f64::total_cmp);
             words.extend(values.into_iter().map(f64::to_bits));
         }
         Self::Exact { number, words: words.into() }
+    }
+
+    /// From each measure's sorted values, at most [`EXACT_MAX`]; `words` is scratch.
+    pub(crate) fn of_values(number: i32, columns: &[&[f64]], words: &mut Vec<u64>) -> Self {
+        words.clear();
+        words.resize(head_words(columns.len()), 0);
+        let lengths = columns.iter().map(|values| values.len());
+        write_heads(words, std::iter::once(columns.len()).chain(lengths));
+        words.extend(columns.iter().copied().flatten().map(|value| value.to_bits()));
+        Self::Exact { number, words: Arc::from(&words[..]) }
+    }
+
+    /// From one digest a measure.
+    pub(crate) fn of_digests(number: i32, digests: Vec<Digest>) -> Self {
+        Self::Digests { number, digests: digests.into() }
     }
 
     pub(super) fn with_number(&self, number: i32) -> Self {
@@ -111,14 +126,14 @@ impl Sealed {
     }
 
     /// Its start in seconds over its tier's bucket width.
-    pub(super) fn number(&self) -> i64 {
+    pub(crate) fn number(&self) -> i64 {
         match self {
             Self::Exact { number, .. } | Self::Digests { number, .. } => i64::from(*number),
         }
     }
 
     /// Bits of one measure's sorted values, where the bucket is exact; else nothing.
-    pub(super) fn values(&self, measure: usize) -> impl Iterator<Item = u64> {
+    pub(crate) fn values(&self, measure: usize) -> impl Iterator<Item = u64> {
         let values = match self {
             Self::Exact { words, .. } => {
                 let before: usize = (0..measure).map(|m| head(words, m + 1)).sum();
@@ -144,7 +159,7 @@ impl Sealed {
     }
 
     /// One measure's digest, where the bucket holds digests.
-    pub(super) fn shared(&self, measure: usize) -> Option<&Digest> {
+    pub(crate) fn shared(&self, measure: usize) -> Option<&Digest> {
         match self {
             Self::Exact { .. } => None,
             Self::Digests { digests, .. } => Some(&digests[measure]),
@@ -161,7 +176,7 @@ impl Sealed {
     }
 
     /// Bytes taken from the allocator, the entry in a ring included.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let content = match self {
             Self::Exact { words, .. } => allocated(ARC_HEAD + size_of_val(&**words)),
             Self::Digests { digests, .. } => {
@@ -170,6 +185,12 @@ impl Sealed {
             }
         };
         size_of::<Self>() + content
+    }
+}
+
+fn write_heads(words: &mut [u64], heads: impl Iterator<Item = usize>) {
+    for (at, head) in heads.enumerate() {
+        words[at / HEADS_A_WORD] |= (head as u64) << (at % HEADS_A_WORD * HEAD_BITS);
     }
 }
 
@@ -183,7 +204,7 @@ fn head(words: &[u64], at: usize) -> usize {
 }
 
 /// Digests that together hold exactly `values`.
-pub(super) fn exact_digests(values: &[f64]) -> Vec<Digest> {
+pub(crate) fn exact_digests(values: &[f64]) -> Vec<Digest> {
     let digest = |values: &[f64]| {
         let mut open = OpenDigest::default();
         open.add_all(values);
@@ -215,7 +236,7 @@ mod tests {
         for events in [1, 5, 200, 201, 256, 400, 900] {
             for measures in [1, 3, 4, 6] {
                 let open = bucket(events, measures);
-                let sealed = Sealed::from_open(&open, measures);
+                let sealed = Sealed::from_open(&[&open], measures);
                 let most = if measures == 1 { events.div_ceil(2) } else { events };
                 assert_eq!(most <= EXACT_MAX, matches!(sealed, Sealed::Exact { .. }));
                 for measure in 0..measures {
@@ -230,7 +251,7 @@ mod tests {
     #[test]
     fn merging_is_merging_digests() {
         let parts: Vec<Sealed> =
-            [30, 60, 300, 110].map(|events| Sealed::from_open(&bucket(events, 3), 3)).into();
+            [30, 60, 300, 110].map(|events| Sealed::from_open(&[&bucket(events, 3)], 3)).into();
         for parts in [&parts[..2], &parts[1..], &parts[3..]] {
             let merged = Sealed::merge(parts, 9, 3);
             assert_eq!(9, merged.number());
@@ -248,7 +269,7 @@ mod tests {
     #[test]
     fn sealed_buckets_are_small() {
         assert_eq!(24, size_of::<Sealed>());
-        let one = Sealed::from_open(&bucket(1, 3), 3);
+        let one = Sealed::from_open(&[&bucket(1, 3)], 3);
         assert_eq!(24 + allocated(16 + 8 + 3 * 8), one.bytes());
     }
 }

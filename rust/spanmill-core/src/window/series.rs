@@ -9,7 +9,7 @@ use super::{BUCKET_S, allocated};
 struct Older(Vec<OpenBucket>);
 
 /// The open buckets of one series. Nearly every event goes to the newest.
-struct Open {
+pub(super) struct Open {
     newest: OpenBucket,
     older: Option<Box<Older>>,
 }
@@ -35,6 +35,51 @@ impl Open {
         allocated(size_of::<Self>()) as i64
     }
 
+    /// Of buckets in the order of their numbers; `None` of none.
+    pub(super) fn of(mut buckets: Vec<OpenBucket>) -> Option<Box<Self>> {
+        let newest = buckets.pop()?;
+        let older = (!buckets.is_empty()).then(|| Box::new(Older(buckets)));
+        Some(Box::new(Self { newest, older }))
+    }
+
+    /// Number of the newest bucket.
+    pub(super) fn newest(&self) -> i32 {
+        self.newest.number
+    }
+
+    /// All buckets, oldest first.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = &OpenBucket> {
+        let older = self.older.as_deref().map_or(&[][..], |older| &older.0);
+        older.iter().chain(std::iter::once(&self.newest))
+    }
+
+    /// What all of it takes from the allocator.
+    pub(super) fn held(&self) -> OpenHeld {
+        let older = self.older.as_deref().map_or(0, Older::bytes);
+        let content: i64 = self.buckets().map(|bucket| bucket.heap_bytes() as i64).sum();
+        let bytes = Self::own_bytes() + older + content;
+        OpenHeld { buckets: self.buckets().count() as i64, bytes }
+    }
+
+    /// Take out the older buckets before number `through`.
+    pub(super) fn close_older(
+        &mut self,
+        through: i64,
+        held: &mut OpenHeld,
+        out: &mut Vec<OpenBucket>,
+    ) {
+        let from = out.len();
+        if let Some(older) = &mut self.older {
+            let due = older.0.partition_point(|bucket| i64::from(bucket.number) < through);
+            out.extend(older.0.drain(..due));
+            if older.0.is_empty() {
+                held.bytes -= older.bytes();
+                self.older = None;
+            }
+        }
+        held.take_out(&out[from..]);
+    }
+
     /// The bucket `number`, made where there is none.
     #[cold]
     fn other(&mut self, number: i32, measures: usize, held: &mut OpenHeld) -> &mut OpenBucket {
@@ -56,16 +101,35 @@ impl Open {
 }
 
 impl Older {
-    fn heap_bytes(&self) -> i64 {
-        allocated(self.0.capacity() * size_of::<OpenBucket>()) as i64
+    /// Taken from the allocator, without what the buckets hold.
+    fn bytes(&self) -> i64 {
+        (allocated(self.0.capacity() * size_of::<OpenBucket>()) + allocated(size_of::<Self>()))
+            as i64
     }
 
     fn insert(&mut self, bucket: OpenBucket, held: &mut OpenHeld) {
-        let own = allocated(size_of::<Self>()) as i64;
-        let before = if self.0.capacity() == 0 { 0 } else { self.heap_bytes() + own };
+        let before = if self.0.capacity() == 0 { 0 } else { self.bytes() };
         let place = self.0.partition_point(|known| known.number < bucket.number);
         self.0.insert(place, bucket);
-        held.bytes += self.heap_bytes() + own - before;
+        held.bytes += self.bytes() - before;
+    }
+}
+
+impl OpenHeld {
+    /// Count in more.
+    pub(super) fn add(&mut self, more: Self) {
+        self.buckets += more.buckets;
+        self.bytes += more.bytes;
+    }
+
+    pub(super) fn subtract(&mut self, less: Self) {
+        self.buckets -= less.buckets;
+        self.bytes -= less.bytes;
+    }
+
+    fn take_out(&mut self, buckets: &[OpenBucket]) {
+        self.buckets -= buckets.len() as i64;
+        self.bytes -= buckets.iter().map(|bucket| bucket.heap_bytes() as i64).sum::<i64>();
     }
 }
 
@@ -105,42 +169,37 @@ impl SeriesWindows {
     }
 
     /// Count an event that came too late for its bucket, while everything before `sealed` is sealed.
-    pub(super) fn push_late(&mut self, number: i64, sealed: i64) {
+    /// Says whether it is the first that the series has.
+    pub(super) fn push_late(&mut self, number: i64, sealed: i64) -> bool {
         self.events += 1;
-        self.rings.get_or_insert_default().add_late(number, sealed);
+        self.rings.get_or_insert_default().add_late(number, sealed)
     }
 
     /// Take out the buckets before number `through`, oldest first. Nothing will be added to them.
     pub(super) fn close(&mut self, through: i64, held: &mut OpenHeld, out: &mut Vec<OpenBucket>) {
         let Some(open) = &mut self.open else { return };
-        let from = out.len();
-        if let Some(older) = &mut open.older {
-            let due = older.0.partition_point(|bucket| i64::from(bucket.number) < through);
-            out.extend(older.0.drain(..due));
-            if older.0.is_empty() {
-                held.bytes -= older.heap_bytes() + allocated(size_of::<Older>()) as i64;
-                open.older = None;
-            }
-        }
+        open.close_older(through, held, out);
         if i64::from(open.newest.number) < through {
             out.push(std::mem::take(&mut open.newest));
             self.open = None;
+            held.take_out(&out[out.len() - 1..]);
             held.bytes -= Open::own_bytes();
         }
-        let closed = &out[from..];
-        held.buckets -= closed.len() as i64;
-        held.bytes -= closed.iter().map(|bucket| bucket.heap_bytes() as i64).sum::<i64>();
+    }
+
+    /// Take out everything that is open: fresh buckets begin with the next event.
+    pub(super) fn take_open(&mut self) -> Option<Box<Open>> {
+        self.open.take()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 
     /// Open buckets that lie in [start, end), seconds.
     pub(super) fn open_in(&self, start: i64, end: i64) -> impl Iterator<Item = &OpenBucket> {
-        let open = self.open.as_deref();
-        let older = open.and_then(|open| open.older.as_deref()).map_or(&[][..], |older| &older.0);
-        let newest = open.map(|open| &open.newest);
-        let inside = move |bucket: &&OpenBucket| {
-            (start..end).contains(&(i64::from(bucket.number) * BUCKET_S))
-        };
-        older.iter().chain(newest).filter(inside)
+        let buckets = self.open.as_deref().into_iter().flat_map(Open::buckets);
+        buckets.filter(move |bucket| (start..end).contains(&(i64::from(bucket.number) * BUCKET_S)))
     }
 
     /// Events in [start, end), seconds, that came too late for the digests.

@@ -1,13 +1,16 @@
 //! All series of one view, in shards with a lock each.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use super::kept::{Held, Holdings};
+use super::late::Late;
 use super::open::OpenBucket;
+use super::parts::{Frozen, Noted, Passed, Taken};
 use super::rings::Rings;
 use super::sealed::Sealed;
 use super::series::{OpenHeld, SeriesWindows};
@@ -47,6 +50,8 @@ pub struct Rows<'a> {
     pub series: &'a [u32],
     /// Events before this are older than any counter holds and leave no trace here.
     pub horizon_ns: i64,
+    /// The newest cut before the batch was admitted, by the number of the record it stands after.
+    pub cut: u64,
 }
 
 /// No series: the view does not take the event.
@@ -61,7 +66,7 @@ pub struct ByShard {
 
 impl ByShard {
     /// Group event places by shard: one counting sort, two passes.
-    fn group(&mut self, series: &[u32]) {
+    pub(crate) fn group(&mut self, series: &[u32]) {
         self.starts.clear();
         self.starts.resize(SHARDS + 1, 0);
         let taken = || series.iter().enumerate().filter(|(_, s)| **s != NOT_TAKEN);
@@ -96,6 +101,16 @@ pub(super) struct Shard {
     /// Buckets being sealed, by series and number: taken out, still visible. Only
     /// while the sealer is at this shard.
     pub closing: Vec<(u32, Arc<OpenBucket>)>,
+    /// The newest cut that the shard knows of.
+    pub cut: u64,
+    /// What was open at earlier cuts and is not all sealed, oldest first.
+    pub frozen: Vec<Arc<Frozen>>,
+    /// How far that is sealed.
+    pub passed: Passed,
+    /// What was counted at the cut, until the checkpointer comes for it.
+    pub noted: Option<Noted>,
+    /// Series that have late events; some may have none any more, or stand here twice.
+    pub with_late: Vec<u32>,
     /// Series that have rings.
     pub ringed: usize,
     /// Series that have fallen silent, for [`WindowStore::silent`].
@@ -126,14 +141,31 @@ impl Shard {
     }
 
     /// Whether nothing but the count of its events is left of a series.
-    fn is_silent(&self, series: u32) -> bool {
-        let silent = self.series.get(slot_of(series)).is_some_and(SeriesWindows::is_silent);
+    pub(super) fn is_silent(&self, series: u32) -> bool {
+        // One that never held anything has no place after a restart.
+        let silent = self.series.get(slot_of(series)).is_none_or(SeriesWindows::is_silent);
+        let from = self.passed.live_from(slot_of(series));
         // What is just being sealed is in neither of its places.
-        silent && self.closing.binary_search_by_key(&series, |(of, _)| *of).is_err()
+        silent
+            && self.closing.binary_search_by_key(&series, |(of, _)| *of).is_err()
+            && !self.frozen.iter().any(|frozen| frozen.holds(series, from))
+    }
+
+    /// Have a place for the series at `slot`.
+    pub(super) fn reach(&mut self, slot: usize) {
+        if slot >= self.series.len() {
+            self.make_room(slot);
+        }
+    }
+
+    /// Late events of a series, as a checkpoint has them.
+    pub(super) fn set_late(&mut self, series: u32, late: Arc<Late>) {
+        self.with_late.push(series);
+        self.rings(series).set_late(late);
     }
 
     #[cold]
-    fn make_room(&mut self, slot: usize) {
+    pub(super) fn make_room(&mut self, slot: usize) {
         let wanted = slot + 1 - self.series.len();
         if self.series.capacity() <= slot {
             self.series.reserve_exact(wanted.max(self.series.len() / GROWTH));
@@ -174,8 +206,10 @@ pub struct WindowStore {
     slots: Vec<usize>,
     /// The slots are all there are, in order: a row is copied as it stands.
     takes_whole_rows: bool,
-    /// Values taken since the start, by measure.
-    values: Vec<AtomicU64>,
+    /// One lock a batch: what was counted must stand still at a cut.
+    pub(super) taken: Mutex<Taken>,
+    /// Cuts whose parts are in a file.
+    pub(super) saved: Mutex<BTreeSet<u64>>,
     shards: Vec<Mutex<Shard>>,
     /// What is sealed. Changed by the sealer alone.
     pub(super) holdings: Mutex<Holdings>,
@@ -186,12 +220,12 @@ impl WindowStore {
     /// For the measures at `slots` of rows that are `stride` wide.
     #[must_use]
     pub fn new(slots: Vec<usize>, stride: usize) -> Self {
-        let values = slots.iter().map(|_| AtomicU64::new(0)).collect();
         let takes_whole_rows = slots.iter().copied().eq(0..stride);
         Self {
-            slots,
             takes_whole_rows,
-            values,
+            taken: Mutex::new(Taken::new(slots.len())),
+            saved: Mutex::default(),
+            slots,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             holdings: Mutex::default(),
             over_budget: AtomicBool::new(false),
@@ -223,6 +257,9 @@ impl WindowStore {
                 continue;
             }
             let mut shard = shard.lock();
+            if shard.cut < rows.cut {
+                shard.freeze(rows.cut, number);
+            }
             for events in events.chunks(AHEAD) {
                 shard.touch(rows.series, events);
                 for &event in events {
@@ -241,17 +278,15 @@ impl WindowStore {
                 *count += u64::from(!row[*slot].is_nan());
             }
         }
-        for (total, count) in self.values.iter().zip(present) {
-            let _ = total.fetch_add(count, Ordering::Relaxed);
-        }
+        let mut taken = self.taken.lock();
+        taken.freeze(rows.cut);
+        taken.add(&present);
     }
 
     #[inline]
     fn push(&self, shard: &mut Shard, rows: &Rows<'_>, event: usize, sealed: i64) -> u64 {
         let slot = slot_of(rows.series[event]);
-        if slot >= shard.series.len() {
-            shard.make_room(slot);
-        }
+        shard.reach(slot);
         let ends_ns = rows.ends_ns[event];
         let bucket = ends_ns.div_euclid(BUCKET_S * SECOND_NS);
         if bucket < sealed || ends_ns < rows.horizon_ns {
@@ -269,7 +304,7 @@ impl WindowStore {
 
     /// Values of the measure at `place` taken since the start.
     pub(crate) fn values(&self, place: usize) -> u64 {
-        self.values[place].load(Ordering::Relaxed)
+        self.taken.lock().values()[place]
     }
 
     /// Events of one series since the start; 0 before its first.
@@ -304,10 +339,9 @@ impl WindowStore {
             Footprint { sealed: self.holdings.lock().total(), ..Default::default() };
         for shard in &self.shards {
             let shard = shard.lock();
-            footprint.open.add(Held {
-                buckets: shard.open.buckets as usize,
-                bytes: shard.open.bytes as usize,
-            });
+            let mut open = shard.open;
+            shard.frozen.iter().for_each(|frozen| open.add(frozen.held()));
+            footprint.open.add(Held { buckets: open.buckets as usize, bytes: open.bytes as usize });
             footprint.series_bytes += shard.ringed * Rings::own_bytes()
                 + allocated(shard.series.capacity() * size_of::<SeriesWindows>());
         }
@@ -350,7 +384,8 @@ impl WindowStore {
     pub fn forget(&self, series: u32) -> Option<u64> {
         let mut shard = self.shard(series).lock();
         let silent = shard.is_silent(series);
-        silent.then(|| std::mem::take(&mut shard.series[slot_of(series)].events))
+        let windows = shard.series.get_mut(slot_of(series));
+        silent.then(|| windows.map_or(0, |windows| std::mem::take(&mut windows.events)))
     }
 }
 
@@ -372,6 +407,8 @@ fn push_late(
         return 0;
     }
     shard.ringed += usize::from(windows.rings.is_none());
-    windows.push_late(bucket, sealed);
+    if windows.push_late(bucket, sealed) {
+        shard.with_late.push(series);
+    }
     1
 }

@@ -1,5 +1,7 @@
 //! What a question meets: slices of event time, series by series, one short lock a shard.
 
+use super::BUCKET_S;
+use super::rings::Rings;
 use super::slice::Slice;
 use super::store::{Shard, WindowStore, shard_of, slot_of};
 
@@ -38,11 +40,13 @@ impl WindowStore {
     /// Meet what `series` hold in each of `steps`, one lock a shard.
     ///
     /// `found` is told the place in `series` and the slice, and runs under the
-    /// shard's lock: what takes long belongs after the visit.
+    /// shard's lock: what takes long belongs after the visit. `disk` is what was read
+    /// from there, by place; empty, or as long as `series`.
     pub(crate) fn visit(
         &self,
         steps: &Steps,
         series: &[u32],
+        disk: &[Option<Rings>],
         mut found: impl FnMut(usize, usize, Piece<'_>),
     ) {
         let mut places: Vec<u32> = (0..series.len() as u32).collect();
@@ -53,8 +57,9 @@ impl WindowStore {
             let shard = self.shard(series[places[0] as usize]).lock();
             for &place in places {
                 let place = place as usize;
+                let disk = disk.get(place).and_then(Option::as_ref);
                 for at in 0..steps.count {
-                    shard.meet(series[place], steps.slice(at), |piece| {
+                    shard.meet(series[place], disk, steps.slice(at), |piece| {
                         found(place, at, piece);
                     });
                 }
@@ -64,16 +69,39 @@ impl WindowStore {
 }
 
 impl Shard {
+    /// Frozen buckets of one series in [start, end), seconds, that are not sealed yet.
+    fn frozen_of(&self, series: u32, (start, end): (i64, i64), mut found: impl FnMut(Slice<'_>)) {
+        let from = self.passed.live_from(slot_of(series));
+        for frozen in &self.frozen {
+            let Some(place) = frozen.place(series) else { continue };
+            let numbers = frozen.parts()[place].buckets(from).map(|bucket| bucket.number);
+            let inside = |number: &i32| (start..end).contains(&(i64::from(*number) * BUCKET_S));
+            numbers.filter(inside).for_each(|number| found(Slice::Frozen(frozen, place, number)));
+        }
+    }
+
     /// Everything of one series in [start, end), seconds, of each event once: the
     /// widest sealed buckets that fit, what is just being sealed, then open ones.
-    fn meet(&self, series: u32, (start, end): (i64, i64), mut found: impl FnMut(Piece<'_>)) {
-        let Some(windows) = self.series.get(slot_of(series)) else { return };
-        if let Some(rings) = &windows.rings {
-            rings.cover((start, end), &mut |slice| found(Piece::Events(slice)));
+    fn meet(
+        &self,
+        series: u32,
+        disk: Option<&Rings>,
+        (start, end): (i64, i64),
+        mut found: impl FnMut(Piece<'_>),
+    ) {
+        let windows = self.series.get(slot_of(series));
+        let rings = windows.and_then(|windows| windows.rings.as_deref());
+        let mut sealed = |slice: Slice<'_>| found(Piece::Events(slice));
+        match (disk, rings) {
+            (Some(disk), memory) => Rings::cover_both(disk, memory, (start, end), &mut sealed),
+            (None, Some(rings)) => rings.cover((start, end), &mut sealed),
+            (None, None) => (),
         }
+        let Some(windows) = windows else { return };
         for bucket in self.closing_of(series, (start, end)) {
             found(Piece::Events(Slice::Closing(bucket)));
         }
+        self.frozen_of(series, (start, end), |slice| found(Piece::Events(slice)));
         for bucket in windows.open_in(start, end) {
             found(Piece::Events(Slice::Open(bucket)));
         }

@@ -2,16 +2,18 @@
 // Every test file compiles its own copy and uses a part of it.
 #![allow(dead_code)]
 
+pub mod columns;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use serde_json::{Value as Json, json};
-use spanmill_core::Engine;
 use spanmill_core::clock::ManualClock;
 use spanmill_core::config::Config;
 use spanmill_core::error::Error;
 use spanmill_core::window::SealSink;
+use spanmill_core::{Engine, Sender};
 
 pub const SECOND_NS: i64 = 1_000_000_000;
 
@@ -76,9 +78,11 @@ impl Rig {
                 "measures": ["duration", "ttft", "output_tokens"],
                 "distinct": [], "top": []}],
             "objectives": [],
+            "retention": {},
             "limits": {"series": 100_000, "tenant_series": 100_000, "groups": 100,
                 "dimension_values": 100_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
-                "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33},
+                "sources": 100, "request_bytes": 1 << 26, "memory": 1_u64 << 33, "disk": 1_u64 << 40,
+                "dedupe_horizon": 900.0, "dedupe_entries": 100_000, "producers": 1_000},
         });
         change(&mut config);
         let config = Config::from_json(&config.to_string()).expect("a valid config");
@@ -86,9 +90,18 @@ impl Rig {
         Ok(Self { engine, clock, folder, config })
     }
 
+    /// Stop, and start again on what is in the folder.
+    pub fn restart(&mut self) {
+        self.engine.close();
+        self.engine = Engine::open(&self.config, self.clock.clone()).expect("recovers");
+    }
+
     /// Ingest spans of one tenant; all of them must be taken.
     pub fn send(&self, tenant: &str, spans: &[Span<'_>]) {
-        let answer = self.engine.ingest_traces(&request(tenant, spans)).expect("valid OTLP");
+        let answer = self
+            .engine
+            .ingest_traces(&request(tenant, spans), Sender::default())
+            .expect("valid OTLP");
         assert!(answer.is_empty(), "refused some of the spans");
     }
 }
@@ -144,7 +157,9 @@ pub fn span_of(end_ns: i64, attributes: &[(&str, &str)]) -> Vec<u8> {
 pub fn span_with(start_ns: i64, end_ns: i64, attributes: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut span = Vec::with_capacity(200);
     field(1, &[7; 16], &mut span);
-    field(2, &[9; 8], &mut span);
+    // Two requests with the same ids would be one, sent again.
+    static SPANS: AtomicU64 = AtomicU64::new(1);
+    field(2, &SPANS.fetch_add(1, Ordering::Relaxed).to_le_bytes(), &mut span);
     for (tag, time) in [(7, start_ns), (8, end_ns)] {
         span.push(tag << 3 | 1);
         span.extend_from_slice(&time.to_le_bytes());
