@@ -30,6 +30,7 @@ def durability(stats: Mapping[str, Any]) -> Iterator[Metric]:
     if (journal := stats["journal"]) is not None:
         yield from _journal(journal)
         yield from _checkpoint(stats["checkpoint"], journal)
+        yield from _archive(stats["archive"])
 
 
 def _journal(journal: Mapping[str, Any]) -> Iterator[Metric]:
@@ -91,6 +92,28 @@ def _checkpoint(last: Mapping[str, Any], journal: Mapping[str, Any]) -> Iterator
         "spanmill_checkpoint_lag_records",
         "Records that a restart would replay now.",
         journal["durable"] - last["lsn"],
+    )
+
+
+def _archive(held: Mapping[str, Any]) -> Iterator[Metric]:
+    yield GaugeMetricFamily("spanmill_sealed_files", "Files of sealed buckets.", held["files"])
+    by_tier = GaugeMetricFamily(
+        "spanmill_sealed_file_bytes",
+        "Sealed buckets on disk, by their width; limits.disk bounds the sum.",
+        labels=["tier"],
+    )
+    for tier, size in held["bytes"].items():
+        by_tier.add_metric([tier], size)
+    yield by_tier
+    yield CounterMetricFamily(
+        "spanmill_sealed_files_shed_total",
+        "Files that went before their retention ended, for want of limits.disk.",
+        held["shed"],
+    )
+    yield GaugeMetricFamily(
+        "spanmill_sealed_backlog_bytes",
+        "Sealed buckets that the disk has not taken yet; requests are shed above 256 MiB.",
+        held["backlog_bytes"],
     )
 
 

@@ -199,9 +199,11 @@ fn restore(
 
 /// Promise nothing that is not on disk: after a restart memory has no more than that.
 fn limit(state: &State) {
-    let mut kept = state.kept();
-    state.archive().inspect(|archive| archive.limit(&mut kept));
-    state.keep(kept);
+    if let Some(archive) = state.archive() {
+        let mut kept = state.kept();
+        archive.limit(&mut kept);
+        state.keep(kept);
+    }
 }
 
 /// Write what the replay sealed.

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
+use crate::archive::Archive;
 use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed};
 use crate::config::Config;
 use crate::error::Result;
@@ -139,5 +140,6 @@ impl Upkeep {
         stats["durability"] = json!(self.config.durability);
         stats["journal"] = json!(self.state.journal().map(Journal::stats));
         stats["checkpoint"] = json!(*self.last.lock());
+        stats["archive"] = json!(self.state.archive().map(Archive::figures));
     }
 }

@@ -12,7 +12,7 @@ use spanmill_core::{Engine, examine_folder, repair_folder};
 
 const NOW_S: i64 = 1_795_219_200;
 
-/// An engine that was stopped after three requests of ten spans each.
+/// An engine that died after three requests of ten spans each: all of it is in the journal.
 fn stopped() -> Rig {
     let rig = Rig::configured(NOW_S, |config| config["durability"] = json!("sync"));
     for batch in 0..3 {
@@ -20,7 +20,14 @@ fn stopped() -> Rig {
             Span { end_ns: NOW_S * SECOND_NS - batch, model: "m", ttft_s: 0.5, output_tokens: 10 };
         rig.send("acme", &[span; 10]);
     }
+    let journal = std::fs::read(segment(&rig)).expect("is there");
     rig.engine.close();
+    // As it was before a clean stop, whose checkpoint would need nothing of the journal.
+    for name in ["checkpoint", "journal"] {
+        std::fs::remove_dir_all(rig.folder().join(name)).expect("is there");
+    }
+    std::fs::create_dir(rig.folder().join("journal")).expect("writable");
+    std::fs::write(segment(&rig), journal).expect("writable");
     rig
 }
 

@@ -14,13 +14,14 @@ mod segment;
 mod tests;
 mod wanted;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use self::cache::Cache;
 use self::segment::{Extent, Index, Scratch, Segment};
@@ -62,14 +63,14 @@ pub(crate) struct Archive {
 }
 
 /// Figures for `/metrics`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Figures {
     pub files: usize,
-    /// By tier.
-    pub bytes: [u64; TIERS.len()],
+    /// By name of the tier.
+    pub bytes: BTreeMap<&'static str, u64>,
     /// Files that went before their time, for want of room.
     pub shed: u64,
-    /// Bytes in memory that the disk did not take yet.
+    /// In memory, and not taken by the disk yet.
     pub backlog_bytes: usize,
 }
 
@@ -300,7 +301,7 @@ impl Archive {
         let catalog = self.catalog.lock();
         Figures {
             files: catalog.files().count(),
-            bytes: catalog.bytes(),
+            bytes: TIERS.iter().map(|tier| tier.name).zip(catalog.bytes()).collect(),
             shed: catalog.shed,
             backlog_bytes: self.backlog_bytes.load(Ordering::Relaxed),
         }

@@ -134,6 +134,7 @@ fn shape() -> Shape {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Shape {
         name: "requests".to_owned(),
+        conditions: names(&["service:gateway"]),
         dimensions: names(&["model", "region"]),
         measures: names(&["ttft", "duration", "output_tokens"]),
     }
@@ -365,7 +366,7 @@ fn files_are_compact() {
         .collect();
     let mut rig = Rig::new();
     rig.play(&events, until);
-    let bytes = rig.archive.figures().bytes[1] as f64;
+    let bytes = rig.archive.figures().bytes["1m"] as f64;
     let minutes = (until - 60) / 60;
     let values = minutes * 60 * 40 * MEASURES as i64 * 5 / 6;
     let each = bytes / values as f64;
@@ -494,11 +495,11 @@ fn files_go_when_they_must() {
         .sweep(|path| path.ends_with(format!("{START}-{}.seg", START + 6)))
         .expect("removed");
     assert_eq!(named + 1, there(&rig));
-    let all: u64 = rig.archive.figures().bytes.iter().sum();
+    let all: u64 = rig.archive.figures().bytes.values().sum();
     let mut small = Rig::keeping(own_slots(), all / 2);
     small.play(&events, until);
     let figures = small.archive.figures();
-    assert!(figures.bytes.iter().sum::<u64>() <= all / 2 && figures.shed > 0, "{figures:?}");
+    assert!(figures.bytes.values().sum::<u64>() <= all / 2 && figures.shed > 0, "{figures:?}");
     // Two minutes of the five that are not over.
     assert_eq!(2, count(&small, 0), "{figures:?}");
     assert!(count(&small, 1) < 66 && count(&small, 2) == 48, "{figures:?}");

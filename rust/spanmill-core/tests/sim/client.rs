@@ -66,20 +66,6 @@ pub struct Batch {
     pub slot: u32,
 }
 
-<<<<<<< HEAD
-impl Batch {
-    /// Copies that may be there after a crash, at the most.
-    fn possible(&self, known: Known) -> u64 {
-        if known == Known::Not {
-            self.attempts.len() as u64
-        } else {
-            u64::from(!self.attempts.is_empty())
-        }
-    }
-}
-
-=======
->>>>>>> h-lead
 /// A sender.
 #[derive(Debug)]
 pub struct Client {
@@ -213,33 +199,6 @@ impl Client {
     ///
     /// # Errors
     ///
-<<<<<<< HEAD
-    /// Why no choice of what may be there makes this number.
-    pub fn settle(&mut self, received: u64) -> Result<(), String> {
-        let safe: u64 = self.batches().map(|batch| batch.counts.received * batch.safe).sum();
-        let most: Vec<(u64, u64)> = self
-            .open
-            .iter()
-            .map(|batch| (batch.counts.received, batch.possible(self.known) - batch.safe))
-            .collect();
-        let told = |what: &str| {
-            format!(
-                "{}: {what}: {received} events are counted, {safe} of acknowledged batches, and of \
-                 others there may be (events, copies) {most:?}",
-                self.name
-            )
-        };
-        let mut extra =
-            received.checked_sub(safe).ok_or_else(|| told("acknowledged events lost"))?;
-        let mut order: Vec<usize> = (0..self.open.len()).collect();
-        order.sort_by_key(|&at| std::cmp::Reverse(self.open[at].counts.received));
-        for at in order {
-            let (events, copies) = most[at];
-            let batch = &mut self.open[at];
-            let taken = (extra / events).min(copies);
-            extra -= taken * events;
-            batch.held = batch.safe + taken;
-=======
     /// Where that would be less than was promised, or is not what was `received`.
     pub fn settle(&mut self, last: Lsn, received: u64) -> Result<(), String> {
         let name = &self.name;
@@ -253,7 +212,6 @@ impl Client {
                     batch.counts.received
                 ));
             }
->>>>>>> h-lead
         }
         let expected = self.expected().received;
         if expected != received {

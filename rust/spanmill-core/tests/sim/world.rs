@@ -259,12 +259,7 @@ impl World {
         self.send_batch(who, which, true)
     }
 
-    fn send_batch(
-        &mut self,
-        who: usize,
-        which: usize,
-        may_wait: bool,
-    ) -> Result<(), Violation> {
+    fn send_batch(&mut self, who: usize, which: usize, may_wait: bool) -> Result<(), Violation> {
         let now_ns = self.clock.now_ns();
         let engine = self.engine.as_ref().expect("runs between crashes");
         let client = &self.clients[who];
@@ -297,12 +292,12 @@ impl World {
                 Ok(())
             }
             Err(_) if self.disk.is_off() => Ok(()),
-            Err(Error::Full { .. }) if self.in_trouble => {
+            Err(Error::Full { .. } | Error::Preparing { .. }) if self.in_trouble => {
                 self.report.full += 1;
                 Ok(())
             }
             // Room is made by the tick, here where no thread of the engine's own makes it.
-            Err(Error::Full { .. }) if may_wait => {
+            Err(Error::Full { .. } | Error::Preparing { .. }) if may_wait => {
                 self.tick()?;
                 if self.disk.is_off() { Ok(()) } else { self.send_batch(who, which, false) }
             }
@@ -455,11 +450,12 @@ impl World {
         loop {
             let outside = self.outside(self.disk.clone());
             match Engine::open_outside(&self.config, &outside) {
-                Ok(engine) => {
+                Ok(engine) if !self.disk.is_off() => {
                     self.engine = Some(engine);
                     break;
                 }
-                Err(_) if self.disk.is_off() => {
+                // Some of what fails at a start is only warned of.
+                _ if self.disk.is_off() => {
                     self.report.crashes += 1;
                     let faults = self.next_faults();
                     self.disk.power_up(faults);
@@ -472,6 +468,7 @@ impl World {
                     self.disk.end_process();
                 }
                 Err(error) => return Err(Violation(format!("does not start: {error}"))),
+                Ok(_) => unreachable!("the power is on or off"),
             }
         }
         self.report.restarts += 1;
