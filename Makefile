@@ -32,7 +32,7 @@ PROTO_SOURCES := $(wildcard proto/spanmill/v1/*.proto)
 RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) \
   Cargo.toml Cargo.lock $(wildcard rust-toolchain.toml .cargo/config.toml)
 
-.PHONY: help demo test test-peers bench bench-memory bench-query bench-digest lint docs lock clean toolchain lint-tools
+.PHONY: help demo test test-peers sim kill bench bench-memory bench-query bench-digest lint docs lock clean toolchain lint-tools
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -46,6 +46,13 @@ test: lint $(CORE) $(PROTO) ## lint, then every test that needs nothing beyond P
 
 test-peers: $(CORE) $(PROTO) $(PEERS) ## tests against peers: other engines, other toolchains, long fuzzing
 	$(BIN)/python -m pytest tests/peers
+
+sim: toolchain ## the simulator over 10,000 seeds, or SEEDS=n; SEED=n runs one again and shows what led to it
+	cargo run --locked --release --quiet --package spanmill-core --example sim -- \
+	  $(if $(SEED),--seed $(SEED),$(or $(SEEDS),10000))
+
+kill: $(CORE) $(PROTO) ## kill -9 a daemon under load at 50 random instants
+	SPANMILL_KILLS=50 $(BIN)/python -m pytest tests/e2e/test_kill.py
 
 bench: $(CORE) $(PROTO) ## run the named scenarios and keep the figures in bench/runs/
 	$(BIN)/python -m bench

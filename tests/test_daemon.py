@@ -33,7 +33,7 @@ def warnings(loaded: Loaded, addresses: dict[str, Address]) -> list[str]:
     ],
 )
 def test_a_start_warns_of_what_may_be_lost(durability: str, told: list[str]) -> None:
-    """Whatever an acknowledged event may be lost with, each start says so; on loopback nothing else."""
+    """What an acknowledged event may be lost with, a start says; on loopback nothing else."""
     assert told == warnings(load(None, [f"durability={durability}"]), LOOPBACK)
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "explain_traces",
     "repair_folder",
     "signals",
+    "with_checksum",
 ]
 
 def build_info() -> dict[str, str]:
@@ -31,6 +32,14 @@ def explain_traces(request: bytes) -> bytes:
 
     Raises:
         WireError: The bytes are not valid OTLP.
+    """
+
+def with_checksum(batch: bytes) -> bytes:
+    """
+    Add its checksum to an encoded `SpanBatch`.
+
+    Raises:
+        WireError: The bytes are no protobuf message.
     """
 
 def examine_folder(path: Path) -> bytes:
@@ -93,8 +102,36 @@ class Engine:
             Closed: The engine was closed.
         """
 
+    def ingest_columns(self, request: bytes) -> bytes:
+        """
+        Fold one `SpanBatch`, detached from the interpreter, and wait until it is durable.
+
+        Returns:
+            The encoded `SpanBatchAck`.
+
+        Raises:
+            WireError: It is no batch that can be taken; nothing was folded.
+            DictionaryUnknown: It builds on entries that we do not have; nothing was folded.
+            BatchConflict: It is too far behind its producer's newest to tell whether it was here.
+            ClockSuspect: Our clock is in doubt, nothing was folded; retry after `retry_after_s`.
+            DiskFull: The journal has no room, nothing was folded; retry after `retry_after_s`.
+            JournalFailed: The journal cannot be written; whether it was folded is not known.
+            Closed: The engine was closed.
+        """
+
     def count_refused_request(self, reason: str) -> None:
         """Count a request that was refused before its bytes reached the core."""
+
+    def recovered(self) -> bytes:
+        """
+        Say what the start found in the data folder.
+
+        Returns:
+            JSON: `checkpoint` and `records` (numbers), `torn_bytes`, `seconds`, `warnings` (lines).
+
+        Raises:
+            Closed: The engine was closed.
+        """
 
     def unready(self) -> str | None:
         """Say why no traffic should come now: our clock is in doubt. None while it should."""

@@ -11,7 +11,7 @@ import structlog
 from pydantic import AfterValidator, Field
 
 from spanmill import _core
-from spanmill.errors import Closed, JournalFailed, StartError
+from spanmill.errors import Closed, JournalFailed, SpanmillError, StartError
 from spanmill.model import (
     AnyDimensionName,
     Bytes,
@@ -258,7 +258,18 @@ def open_engine(config: EngineConfig, objectives: Sequence[Mapping[str, Any]]) -
         raise StartError(
             f"cannot create the data folder {config.data_dir}: {error.strerror}; set data_dir"
         ) from None
-    return _core.Engine(core_config(config, objectives))
+    engine = _core.Engine(core_config(config, objectives))
+    _log_recovered(json.loads(engine.recovered()))
+    return engine
+
+
+def _log_recovered(found: dict[str, Any]) -> None:
+    """Say what a start took up again; nothing where there was nothing."""
+    warnings = found.pop("warnings")
+    if found["checkpoint"] or found["records"]:
+        log.info("recovered", **found)
+    for warning in warnings:
+        log.warning("recovery", told=warning)
 
 
 class Maintenance:
@@ -275,6 +286,7 @@ class Maintenance:
         self._on_failure = on_failure
         self._told: Callable[[str | None], None] | None = None
         self._unready: str | None = None
+        self._failing: str | None = None
         self._ticks = 0
         self._demoted = 0
         self._demoted_at_tick = 0
@@ -304,6 +316,7 @@ class Maintenance:
         while not self._stopping.wait(TICK_S):
             try:
                 self._engine.tick()
+                self._failing = None
                 self._ticked_at_s = time.monotonic()
                 self._look(self._engine.unready())
                 self._ticks += 1
@@ -316,6 +329,13 @@ class Maintenance:
                 self._tell(str(error))
                 self._on_failure()
                 return
+            except SpanmillError as error:
+                # A disk that is full, most likely: the next tick may find room.
+                self._ticked_at_s = time.monotonic()
+                if str(error) != self._failing:
+                    log.error("maintenance failed, will retry", reason=str(error))  # noqa: TRY400  one line
+                self._failing = str(error)
+                self._look(self._engine.unready())
             except Exception:
                 # Without ticks nothing would ever seal: the next one may succeed.
                 log.exception("maintenance failed, will retry", retry_in_s=TICK_S)

@@ -13,12 +13,29 @@ pub(crate) struct Collapsed<'a> {
     pub events: u64,
 }
 
-/// Events by dimension and tenant of a view's series that were retired, and the tenants told apart.
-pub(crate) struct Overflow {
-    /// Tenants told apart; the rest share one row.
-    tenants_max: usize,
+/// Tenants that have a row of their own.
+#[derive(Debug, Clone)]
+struct Tenants {
+    /// The rest share one row.
+    max: usize,
     /// The first that overflowed: once told apart, always.
-    tenants: HashSet<ValueId>,
+    known: HashSet<ValueId>,
+}
+
+impl Tenants {
+    /// The row of a tenant, made if there is room.
+    fn row(&mut self, tenant: ValueId) -> ValueId {
+        let is_known = self.known.contains(&tenant)
+            || self.known.len() < self.max && self.known.insert(tenant);
+        if is_known { tenant } else { OTHER }
+    }
+}
+
+/// Events by dimension and tenant of a view's series that were retired, and the tenants told apart.
+///
+/// Who is told apart is decided by which series came first, whoever reads it and when.
+pub(crate) struct Overflow {
+    tenants: Tenants,
     retired: Events,
     /// Series retired since the start, and the events they had taken.
     pub retired_series: u64,
@@ -34,14 +51,41 @@ pub(crate) struct Events {
     pub by_tenant: BTreeMap<ValueId, u64>,
 }
 
+impl Events {
+    fn add(&mut self, tenants: &mut Tenants, collapsed: &Collapsed<'_>) {
+        if !collapsed.tuple.contains(&OTHER) {
+            return;
+        }
+        // A row is its, also while there is nothing in it.
+        let row = collapsed.tenant.map(|tenant| tenants.row(tenant));
+        if collapsed.events == 0 {
+            return;
+        }
+        let positions = collapsed.tuple.iter().enumerate();
+        for (position, _) in positions.filter(|(_, value)| **value == OTHER) {
+            *self.by_position.entry(position).or_default() += collapsed.events;
+        }
+        if let Some(row) = row {
+            *self.by_tenant.entry(row).or_default() += collapsed.events;
+        }
+    }
+}
+
 impl Overflow {
     pub(crate) fn new(tenants_max: usize) -> Self {
         Self {
-            tenants_max,
-            tenants: HashSet::new(),
+            tenants: Tenants { max: tenants_max, known: HashSet::new() },
             retired: Events::default(),
             retired_series: 0,
             retired_events: 0,
+        }
+    }
+
+    /// Tell tenants of collapsed series apart for good, in the order in which these came: before
+    /// any of them goes.
+    pub(crate) fn tell_apart(&mut self, tenants: impl Iterator<Item = ValueId>) {
+        for tenant in tenants {
+            let _ = self.tenants.row(tenant);
         }
     }
 
@@ -49,41 +93,14 @@ impl Overflow {
     pub(crate) fn retire(&mut self, collapsed: &Collapsed<'_>) {
         self.retired_series += 1;
         self.retired_events += collapsed.events;
-        let mut retired = std::mem::take(&mut self.retired);
-        self.add(&mut retired, collapsed);
-        self.retired = retired;
+        self.retired.add(&mut self.tenants, collapsed);
     }
 
-    /// Everything so far: what was retired, and the series there are.
-    pub(crate) fn events<'a>(&mut self, live: impl Iterator<Item = Collapsed<'a>>) -> Events {
-        let mut events = self.retired.clone();
-        live.for_each(|collapsed| self.add(&mut events, &collapsed));
+    /// Everything so far: what was retired, and the series there are, in the order in which they came.
+    pub(crate) fn events<'a>(&self, live: impl Iterator<Item = Collapsed<'a>>) -> Events {
+        let (mut events, mut tenants) = (self.retired.clone(), self.tenants.clone());
+        live.for_each(|collapsed| events.add(&mut tenants, &collapsed));
         events
-    }
-
-    fn add(&mut self, events: &mut Events, collapsed: &Collapsed<'_>) {
-        let gave = |value: &&ValueId| **value == OTHER;
-        if collapsed.events == 0 || !collapsed.tuple.contains(&OTHER) {
-            return;
-        }
-        let positions = collapsed.tuple.iter().enumerate();
-        for (position, _) in positions.filter(|(_, value)| gave(value)) {
-            *events.by_position.entry(position).or_default() += collapsed.events;
-        }
-        if let Some(tenant) = collapsed.tenant {
-            *events.by_tenant.entry(self.told_apart(tenant)).or_default() += collapsed.events;
-        }
-    }
-
-    fn told_apart(&mut self, tenant: ValueId) -> ValueId {
-        if self.tenants.contains(&tenant) {
-            return tenant;
-        }
-        if self.tenants.len() >= self.tenants_max {
-            return OTHER;
-        }
-        let _ = self.tenants.insert(tenant);
-        tenant
     }
 
     /// Write everything down.
@@ -108,7 +125,8 @@ impl Overflow {
     ) -> Read<Self> {
         let mut overflow = Self::new(tenants_max);
         for _ in 0..reader.count(1)? {
-            let _ = overflow.tenants.insert(bounded(reader.varint()?, u64::from(ids))? as ValueId);
+            let tenant = bounded(reader.varint()?, u64::from(ids))?;
+            let _ = overflow.tenants.known.insert(tenant as ValueId);
         }
         for (at, events) in load_counts(reader, width as u64)? {
             let _ = overflow.retired.by_position.insert(at as usize, events);
@@ -123,7 +141,7 @@ impl Overflow {
 
     /// Tenants that are told apart.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = ValueId> {
-        self.tenants.iter().copied()
+        self.tenants.known.iter().copied()
     }
 }
 
@@ -165,15 +183,21 @@ mod tests {
         assert_eq!((2, 103), (overflow.retired_series, overflow.retired_events));
     }
 
-    /// Past its limit tenants share one row, and those told apart before keep theirs.
+    /// Past its limit tenants share one row, and those that came first keep theirs, also once
+    /// their series are retired; reading changes nothing.
     #[test]
     fn tenants_are_bounded() {
         let mut overflow = Overflow::new(2);
         let tuples: Vec<[ValueId; 2]> = (10..15).map(|tenant| [tenant, OTHER]).collect();
-        let live = || tuples.iter().rev().map(|tuple| collapsed(tuple, 1));
-        let first = overflow.events(live());
-        assert_eq!(BTreeMap::from([(OTHER, 3), (13, 1), (14, 1)]), first.by_tenant);
-        assert_eq!(first, overflow.events(tuples.iter().map(|tuple| collapsed(tuple, 1))));
+        let wanted = BTreeMap::from([(OTHER, 3), (10, 1), (11, 1)]);
+        let live = |from: usize| tuples[from..].iter().map(|tuple| collapsed(tuple, 1));
+        let _ = overflow.events(live(3));
+        assert_eq!(wanted, overflow.events(live(0)).by_tenant);
+        overflow.tell_apart(tuples.iter().map(|tuple| tuple[0]));
+        for retired in [4, 0] {
+            overflow.retire(&collapsed(&tuples[retired], 1));
+        }
+        assert_eq!(wanted, overflow.events(live(1).take(3)).by_tenant);
     }
 
     /// What was counted comes back, and a tenant told apart before still is.
@@ -186,11 +210,11 @@ mod tests {
         let mut out = Writer::default();
         overflow.save(&mut out);
         let mut reader = Reader(&out.0);
-        let mut loaded = Overflow::load(&mut reader, 2, (2, 15)).expect("whole");
+        let loaded = Overflow::load(&mut reader, 2, (2, 15)).expect("whole");
         assert_eq!(Ok(()), reader.end());
         let live = [[14, OTHER], [10, OTHER]];
-        let events = |of: &mut Overflow| of.events(live.iter().map(|tuple| collapsed(tuple, 1)));
-        assert_eq!(events(&mut overflow), events(&mut loaded));
+        let events = |of: &Overflow| of.events(live.iter().map(|tuple| collapsed(tuple, 1)));
+        assert_eq!(events(&overflow), events(&loaded));
         assert_eq!((5, 60), (loaded.retired_series, loaded.retired_events));
         assert!(Overflow::load(&mut Reader(&out.0), 2, (2, 11)).is_err(), "unknown tenant");
         assert!(Overflow::load(&mut Reader(&out.0), 2, (1, 15)).is_err(), "unknown dimension");

@@ -199,11 +199,11 @@ fn restore(
 
 /// Promise nothing that is not on disk: after a restart memory has no more than that.
 fn limit(state: &State) {
+    let mut kept = state.kept();
     if let Some(archive) = state.archive() {
-        let mut kept = state.kept();
         archive.limit(&mut kept);
-        state.keep(kept);
     }
+    state.keep(kept);
 }
 
 /// Write what the replay sealed.

@@ -118,6 +118,10 @@ fn let_go(view: &View, mut silent: Vec<u32>) -> Vec<u32> {
     let mut identities = view.grouping.identities.write();
     let mut overflow = view.overflow.lock();
     let tenant = view.tenant();
+    if let Some(position) = tenant {
+        let collapsed = identities.collapsed().iter();
+        overflow.tell_apart(collapsed.map(|&series| identities.tuple(series)[position]));
+    }
     // Nothing is under way now: what is still silent stays so.
     silent.retain(|&series| {
         let Some(events) = view.windows.forget(series) else { return false };

@@ -418,6 +418,9 @@ impl Identities {
                 identities.put(reader, ids)?;
             }
         }
+        // In the order in which they came, as before.
+        let serials = &identities.serials;
+        identities.collapsed.sort_unstable_by_key(|series| serials[*series as usize]);
         identities.next_serial = reader.varint()?;
         let mut vacant: Vec<bool> =
             identities.serials.iter().map(|serial| *serial == VACANT).collect();

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::archive::Archive;
 use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::journal::{Journal, Lsn};
 use crate::retirement;
 use crate::state::State;
@@ -29,6 +29,9 @@ pub(crate) struct LastCheckpoint {
     /// Why the newest attempt failed; `None` where it did not.
     pub error: Option<String>,
 }
+
+/// With less room than this in the journal nearly every batch is refused.
+const SMALL_BATCH_BYTES: u64 = 256 << 10;
 
 /// How long a batch may take from its number to its record, as a rule.
 const ENCODING: Duration = Duration::from_millis(1);
@@ -64,15 +67,19 @@ impl Upkeep {
     ///
     /// The journal's; that of a disk that takes no sealed bucket.
     pub(crate) fn tick(&self) -> Result<()> {
+        self.state.journal().map_or(Ok(()), Journal::check)?;
+        // First: the rest writes records of its own, and fails where there is no room for them.
+        let prepared = self.state.journal().map_or(Ok(()), Journal::prepare);
         let upkeep = self.state.upkeep.lock();
         let sealed = self.state.seal();
-        retirement::retire(&self.state)?;
+        let retired = retirement::retire(&self.state);
         drop(upkeep);
-        sealed.and_then(|()| self.state.flush_archive())?;
-        if let Some(journal) = self.state.journal() {
-            journal.prepare()?;
+        let filed = self.state.flush_archive();
+        match prepared.and(sealed).and(retired).and(filed) {
+            // Nothing was decided that could not be written down: there is room, or another tick.
+            Err(Error::Full { .. } | Error::Preparing { .. }) => Ok(()),
+            done => done,
         }
-        Ok(())
     }
 
     /// Whether a restart would have much to replay.
@@ -93,8 +100,7 @@ impl Upkeep {
     ///
     /// # Errors
     ///
-    /// [`Error::Folder`](crate::error::Error::Folder): the earlier checkpoint stays, and the
-    /// journal since.
+    /// [`Error::Folder`]: the earlier checkpoint stays, and the journal since.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let Some((journal, checkpointer)) = self.state.journal().zip(self.checkpointer.as_ref())
         else {
@@ -119,6 +125,28 @@ impl Upkeep {
         written.map(drop)
     }
 
+    /// Why requests are refused, to be sent again; `None` while they are not.
+    pub(crate) fn unready(&self) -> Option<String> {
+        let (ahead, of) = match self.state.sequence.clock_suspicion(self.state.clock.steady_ns()) {
+            Some(votes) => votes,
+            None => return self.no_room(),
+        };
+        Some(Error::ClockSuspect { ahead, of }.to_string())
+    }
+
+    /// A full disk: room in hand may be left, but not for a batch of any size.
+    fn no_room(&self) -> Option<String> {
+        let stats = self.state.journal()?.stats();
+        if let Some(failed) = stats.failed {
+            return Some(failed);
+        }
+        let wanted = SMALL_BATCH_BYTES;
+        (stats.full && stats.free_bytes < wanted).then(|| {
+            let path = self.config.data_dir.clone();
+            Error::Full { path, wanted: wanted as usize }.to_string()
+        })
+    }
+
     fn note(&self, written: &Result<Report>) {
         let mut last = self.last.lock();
         match written {
@@ -139,7 +167,9 @@ impl Upkeep {
     pub(crate) fn add_stats(&self, stats: &mut Json) {
         stats["durability"] = json!(self.config.durability);
         stats["journal"] = json!(self.state.journal().map(Journal::stats));
+        stats["sealed_files"] = json!(self.state.archive().map(Archive::figures));
+        let (senders, bytes) = self.state.dictionaries.held();
+        stats["dictionaries"] = json!({ "senders": senders, "bytes": bytes });
         stats["checkpoint"] = json!(*self.last.lock());
-        stats["archive"] = json!(self.state.archive().map(Archive::figures));
     }
 }

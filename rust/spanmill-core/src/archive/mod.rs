@@ -14,7 +14,7 @@ mod segment;
 mod tests;
 mod wanted;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,15 +63,16 @@ pub(crate) struct Archive {
 }
 
 /// Figures for `/metrics`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Figures {
     pub files: usize,
-    /// By name of the tier.
-    pub bytes: BTreeMap<&'static str, u64>,
+    /// By tier.
+    pub bytes: [u64; TIERS.len()],
     /// Files that went before their time, for want of room.
     pub shed: u64,
-    /// In memory, and not taken by the disk yet.
+    /// Bytes in memory that the disk did not take yet, and the record of the first such pass.
     pub backlog_bytes: usize,
+    pub unwritten_since: Option<Lsn>,
 }
 
 /// Series of a view to put buckets back to.
@@ -298,12 +299,14 @@ impl Archive {
     }
 
     pub(crate) fn figures(&self) -> Figures {
+        let unwritten_since = self.unwritten_since();
         let catalog = self.catalog.lock();
         Figures {
             files: catalog.files().count(),
-            bytes: TIERS.iter().map(|tier| tier.name).zip(catalog.bytes()).collect(),
+            bytes: catalog.bytes(),
             shed: catalog.shed,
             backlog_bytes: self.backlog_bytes.load(Ordering::Relaxed),
+            unwritten_since,
         }
     }
 }

@@ -231,8 +231,9 @@ impl Checkpointer {
             Ok(written) => written,
             Err(error) => {
                 objectives(state).iter().for_each(|objective| objective.abandon());
-                // Most likely the disk is full: what is of no use goes.
-                let _ = self.sweep(&last.kept);
+                // Most likely the disk is full: what is of no use goes. But for what was seen
+                // before, of which the next one writes only what no file has by now.
+                let _ = self.sweep(&last.kept, &FOLDERS[..DEDUPE]);
                 return Err(error);
             }
         };
@@ -361,7 +362,7 @@ impl Checkpointer {
         let name = names::fresh(&*self.disk, &self.data_dir, FOLDER, (lsn, "ckpt"))?;
         let new = Kept::of(name.clone(), &written.manifest);
         if self.weakened.unlink_first {
-            self.sweep(std::slice::from_ref(&new))?;
+            self.sweep(std::slice::from_ref(&new), &FOLDERS)?;
             (parts.release_before)(lsn.next())?;
         }
         written.bytes += written.manifest.write(&*self.disk, &self.data_dir.join(&name))?;
@@ -374,7 +375,7 @@ impl Checkpointer {
 
     /// Let go of what no checkpoint that is kept needs.
     fn let_go(&self, state: &State, parts: &Parts<'_>, last: &Last) -> Result<()> {
-        self.sweep(&last.kept)?;
+        self.sweep(&last.kept, &FOLDERS)?;
         if let Some(archive) = state.archive() {
             let named: BTreeSet<&Path> =
                 last.kept.iter().flat_map(|kept| &kept.files).map(Path::new).collect();
@@ -386,11 +387,11 @@ impl Checkpointer {
         }
     }
 
-    /// Remove every file of our own folders that none of these needs.
-    fn sweep(&self, kept: &[Kept]) -> Result<()> {
+    /// Remove every file of these folders that none of these checkpoints needs.
+    fn sweep(&self, kept: &[Kept], folders: &[&str]) -> Result<()> {
         let needed = kept.iter().flat_map(|kept| kept.files.iter().chain([&kept.name]));
         let needed: BTreeSet<&str> = needed.map(String::as_str).collect();
-        let gone = names::unneeded(&*self.disk, &self.data_dir, &FOLDERS, &needed)?;
+        let gone = names::unneeded(&*self.disk, &self.data_dir, folders, &needed)?;
         // Checkpoints first: one that is there has its files.
         let (checkpoints, files): (Vec<String>, Vec<String>) =
             gone.into_iter().partition(|name| name.starts_with(FOLDER));
@@ -411,6 +412,9 @@ impl Last {
 /// Folders whose files checkpoints alone need, and that of checkpoints.
 pub(super) const FOLDERS: [&str; 5] =
     [FOLDER, EDGES, COMPANION_EDGES, counters::FOLDER, dedupe::FOLDER];
+
+/// Place of the last.
+const DEDUPE: usize = FOLDERS.len() - 1;
 
 fn objectives(state: &State) -> Vec<&Objective> {
     state.plan.objectives.iter().map(|grouped| &grouped.objective).collect()

@@ -295,7 +295,12 @@ impl Journal {
         self.waiting.durable()
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether anything can be written at all, now or later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] once it failed.
+    pub(crate) fn check(&self) -> Result<()> {
         self.failed.get().map_or(Ok(()), |failure| Err(failure.error()))
     }
 
@@ -401,7 +406,7 @@ fn named(disk: &dyn Disk, folder: &Path, next: Lsn) -> Result<Vec<Named>> {
     for (&first, end) in firsts.iter().zip(ends) {
         let path = segment::log_path(folder, first);
         let file = disk.open(&path, crate::disk::Mode::Read).map_err(segment::failed(&path))?;
-        let size = file.len().map_err(segment::failed(&path))?;
+        let size = file.size().map_err(segment::failed(&path))?;
         named.push(Named { first, end: Some(end), size });
     }
     Ok(named)

@@ -438,6 +438,24 @@ fn an_older_checkpoint_stands_in() {
     }
 }
 
+/// A checkpoint that fails, wherever it does, takes nothing that the next one builds on.
+#[test]
+fn a_failed_checkpoint_costs_nothing() {
+    let mut failed = 0;
+    for bytes in (0..6_000).step_by(150) {
+        let mut daemon = filled(Weakened::default());
+        daemon.disk.set_space(Some(daemon.disk.used() + bytes));
+        failed += usize::from(daemon.checkpoint(None).is_err());
+        daemon.disk.set_space(None);
+        daemon.send(NOW_S + 60, &batch(3).encode(60, NOW_S + 60));
+        let _ = daemon.checkpoint(None).expect("there is room");
+        let wanted = shown(&daemon.state);
+        assert_eq!(Vec::<String>::new(), daemon.restart(&mut || true).expect("recovers"));
+        assert_eq!(None, difference(&wanted, &shown(&daemon.state)), "{bytes} B");
+    }
+    assert!((5..40).contains(&failed), "{failed} of 40 failed");
+}
+
 /// Where no checkpoint reads the start is refused, with each of them and what to do.
 #[test]
 fn damage_beyond_repair_is_refused() {

@@ -37,6 +37,15 @@ pub(crate) struct Event<'a> {
 pub(crate) trait Sli: Send + Sync {
     /// `Some(true)` good, `Some(false)` bad, `None` where it does not apply.
     fn judge(&self, event: &Event<'_>) -> Option<bool>;
+
+    /// Judge many events with one call; `rows` has as many as `errors`, one after another.
+    fn judge_all(&self, rows: &[f64], errors: &[bool], verdicts: &mut Vec<Option<bool>>) {
+        let stride = rows.len().checked_div(errors.len()).unwrap_or(0);
+        verdicts.extend(errors.iter().enumerate().map(|(at, error)| {
+            let measures = &rows[at * stride..][..stride];
+            self.judge(&Event { measures, error: *error })
+        }));
+    }
 }
 
 /// Measures that an indicator needs filled.
