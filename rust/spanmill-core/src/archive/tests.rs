@@ -134,6 +134,7 @@ fn shape() -> Shape {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Shape {
         name: "requests".to_owned(),
+        conditions: names(&["service:gateway"]),
         dimensions: names(&["model", "region"]),
         measures: names(&["ttft", "duration", "output_tokens"]),
     }
