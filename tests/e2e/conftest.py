@@ -119,7 +119,10 @@ def start(write_config: Callable[..., Path], wait_until: Callable[..., None]) ->
     daemons: list[Daemon] = []
 
     def start_one(
-        *, within: Sequence[str] = (), environment: Mapping[str, str] | None = None, **sections: object
+        *,
+        within: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        **sections: object,
     ) -> Daemon:
         config = write_config(**sections)
         ready_file = config.parent / "ready.json"

@@ -115,9 +115,7 @@ def check_shed(refused: grpc.Call) -> None:
     assert 0 < delay.retry_delay.ToTimedelta().total_seconds() <= 60
 
 
-def test_a_full_disk(
-    small_disk: SmallDisk, start: Start, wait_until: Callable[..., None]
-) -> None:
+def test_a_full_disk(small_disk: SmallDisk, start: Start, wait_until: Callable[..., None]) -> None:
     """
     On a disk that fills up, requests are shed with UNAVAILABLE and a delay, and whatever was
     acknowledged stays counted; when room comes back the daemon goes on by itself, and a
