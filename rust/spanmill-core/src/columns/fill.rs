@@ -1,7 +1,7 @@
 //! A batch's columns to ours.
 
 use super::dictionary::Dictionary;
-use super::sent::{Integers, MeasureColumn, Sent, Values};
+use super::sent::{MeasureColumn, Sent, Values};
 use crate::batch::{Batch, Context, event_time, refusal, seconds, tpot};
 use crate::budget::Counts;
 use crate::clock::SECOND_NS;
