@@ -11,7 +11,7 @@ import structlog.testing
 
 from spanmill import _core
 from spanmill.engine import EngineConfig, Maintenance, core_config, known_names, open_engine
-from spanmill.errors import Closed, FolderInUse, SpanmillError, StartError
+from spanmill.errors import Closed, FolderInUse, JournalFailed, SpanmillError, StartError
 from tests import cores, traces
 
 
@@ -21,7 +21,7 @@ def test_the_core_is_told_everything() -> None:
 
     assert {
         "data_dir": "/d",
-        "durability": "off",
+        "durability": "sync",
         "window": {"lateness_s": 60.0, "future_skew_s": 5.0, "idle_s": 30.0},
         "views": [
             {
@@ -109,6 +109,7 @@ class Ticking:
     def __init__(self) -> None:
         self.ticks = 0
         self.ticked = threading.Event()
+        self.stopped = threading.Event()
         self.error: Exception | None = None
         self.reason: str | None = None
         self.demoted = 0
@@ -138,7 +139,8 @@ def maintain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], Mainte
     started: list[Maintenance] = []
 
     def start(engine: Any) -> Maintenance:  # noqa: ANN401  stands in for the core
-        started.append(Maintenance(engine))
+        stopped = getattr(engine, "stopped", threading.Event())
+        started.append(Maintenance(engine, on_failure=stopped.set))
         started[-1].start()
         return started[-1]
 
@@ -170,6 +172,35 @@ def test_a_failed_tick_is_not_the_last(
     maintain(engine)
 
     wait_until(lambda: engine.ticks > 2)
+
+
+def test_a_failed_journal_stops_the_daemon(
+    maintain: Callable[[Any], Maintenance], wait_until: Callable[..., None]
+) -> None:
+    """Once the journal cannot be written who wants to know is told, and the daemon is to stop."""
+    engine = Ticking()
+    engine.error = JournalFailed("journal 1.log: Input/output error")
+    told: list[str | None] = []
+
+    maintain(engine).tell(told.append)
+
+    wait_until(engine.stopped.is_set)
+    assert 1 == engine.ticks
+    assert {"journal 1.log: Input/output error"} >= set(told)
+
+
+def test_a_full_disk_is_waited_out(
+    maintain: Callable[[Any], Maintenance], wait_until: Callable[..., None]
+) -> None:
+    """A tick that says why it failed is logged once, is no standstill, and is followed by others."""
+    engine = Ticking()
+    engine.error = StartError("data: No space left on device")
+    with structlog.testing.capture_logs() as logged:
+        maintenance = maintain(engine)
+        wait_until(lambda: engine.ticks > 3)
+
+    assert 1 == [line["event"] for line in logged].count("maintenance failed, will retry")
+    assert not maintenance.is_stalled
 
 
 def test_a_core_that_stands_still_is_noticed(

@@ -17,6 +17,7 @@ fn class_name(error: &Error) -> &'static str {
         Error::FolderInUse(_) => "FolderInUse",
         Error::Damaged { .. }
         | Error::JournalDamaged { .. }
+        | Error::NoCheckpoint { .. }
         | Error::Record { .. }
         | Error::Layout { .. } => "DataDamaged",
         Error::Journal { .. } => "JournalFailed",
