@@ -32,7 +32,11 @@ PROTO_SOURCES := $(wildcard proto/spanmill/v1/*.proto)
 RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) \
   Cargo.toml Cargo.lock $(wildcard rust-toolchain.toml .cargo/config.toml)
 
-.PHONY: help demo test test-peers bench bench-memory bench-query bench-digest lint docs lock clean toolchain lint-tools
+# The heap as the daemon has it (python/spanmill/allocator.py): a question's scratch of some
+# megabytes is not mapped afresh each time, which costs as much again as the merge.
+KEEPS_BLOCKS := MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=134217728
+
+.PHONY: help demo test test-peers sim kill bench bench-memory bench-query bench-digest lint docs lock clean toolchain lint-tools
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -47,6 +51,13 @@ test: lint $(CORE) $(PROTO) ## lint, then every test that needs nothing beyond P
 test-peers: $(CORE) $(PROTO) $(PEERS) ## tests against peers: other engines, other toolchains, long fuzzing
 	$(BIN)/python -m pytest tests/peers
 
+sim: toolchain ## the simulator over 10,000 seeds, or SEEDS=n; SEED=n runs one again and shows what led to it
+	cargo run --locked --release --quiet --package spanmill-core --example sim -- \
+	  $(if $(SEED),--seed $(SEED),$(or $(SEEDS),10000))
+
+kill: $(CORE) $(PROTO) ## kill -9 a daemon under load at 50 random instants
+	SPANMILL_KILLS=50 $(BIN)/python -m pytest tests/e2e/test_kill.py
+
 bench: $(CORE) $(PROTO) ## run the named scenarios and keep the figures in bench/runs/
 	$(BIN)/python -m bench
 
@@ -59,7 +70,7 @@ bench-memory: toolchain ## a million series in a budget, ten times the load, a b
 	  target/release/examples/bench_memory $$scenario || exit 1; done
 
 bench-query: toolchain ## seven quantiles over up to 576,000 centroids beside full ingest; JSON lines
-	cargo run --locked --release --quiet --package spanmill-core --example bench_query
+	$(KEEPS_BLOCKS) cargo run --locked --release --quiet --package spanmill-core --example bench_query
 
 lint: lint-tools $(CORE) $(PROTO) ## ruff, mypy, stubtest, rustfmt and clippy; warnings are errors
 	$(BIN)/ruff check

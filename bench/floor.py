@@ -13,7 +13,7 @@ import grpc
 
 from spanmill.allocator import keep_large_blocks
 from spanmill.daemon import SWITCH_INTERVAL_S
-from spanmill.receiver import ReceiverLimits
+from spanmill.receiver import ReceiverLimits, ingest
 from spanmill.receiver.grpc import CONNECTION_AGE_MS, STREAMS_PER_CONNECTION, TRACE_SERVICE
 
 REQUEST_BYTES = 64 * 1024 * 1024
@@ -35,6 +35,9 @@ def serve() -> None:
     export = grpc.unary_unary_rpc_method_handler(_export)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(TRACE_SERVICE, {"Export": export}),)
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(ingest.SERVICE_NAME, {"Send": export}),)
     )
     server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
     server.start()

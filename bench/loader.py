@@ -15,7 +15,7 @@ import selectors
 import sys
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 import numpy as np
 
-from bench import payload
+from bench import columns, payload
 
 if TYPE_CHECKING:
     Call = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
@@ -57,6 +57,9 @@ class Plan:
 
     spans_per_s: float | None = None
     """The open loop's rate; `None` for a closed loop."""
+
+    columns: bool = False
+    """Whether the same traffic goes as `SpanBatch` messages."""
 
 
 @dataclass
@@ -94,7 +97,12 @@ class Loader:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._requests = payload.Pool.load(Path(plan.pool)).requests(plan.batch)
+        self._method = columns.SEND if plan.columns else EXPORT
+        self._requests: Sequence[payload.Request | columns.Request] = (
+            columns.requests(plan.batch)
+            if plan.columns
+            else payload.Pool.load(Path(plan.pool)).requests(plan.batch)
+        )
         self._numbers = itertools.count(1)
         self._result = Result()
         self._failed: Counter[str] = Counter()
@@ -108,7 +116,7 @@ class Loader:
         channels = [
             grpc.aio.insecure_channel(plan.target, options) for _ in range(plan.connections)
         ]
-        calls = [channel.unary_unary(EXPORT, None, None) for channel in channels]
+        calls = [channel.unary_unary(self._method, None, None) for channel in channels]
         try:
             await asyncio.gather(*(channel.channel_ready() for channel in channels))
             start = time.perf_counter()
@@ -161,7 +169,9 @@ class Loader:
         for n in range(int((plan.warmup_s + plan.seconds) / every)):
             yield start + n * every
 
-    async def _send(self, call: "Call", request: payload.Request, since: float) -> None:
+    async def _send(
+        self, call: "Call", request: payload.Request | columns.Request, since: float
+    ) -> None:
         first = next(self._numbers) * request.spans
         message = request.fresh(time.time_ns(), first)
         try:

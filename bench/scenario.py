@@ -22,6 +22,8 @@ NAMES: Final = (
     "journal",
     "e2e-4096",
     "e2e-512",
+    "spanbatch-4096",
+    "spanbatch-512",
     "durability-4096",
     "durability-512",
     "ack-latency",
@@ -97,6 +99,9 @@ class Bench:
                 weaker = {name: partial(servers.spanmill, it) for name, it in UNSYNCED.items()}
                 batch = int(name.removeprefix("durability-"))
                 yield from self._turns(name, {"spanmill": servers.spanmill, **weaker}, batch=batch)
+            case "spanbatch-4096" | "spanbatch-512":
+                batch = int(name.removeprefix("spanbatch-"))
+                yield from self._turns(name, ours, batch=batch, columns=True)
             case "query-ingest":
                 undisturbed = {"spanmill": servers.spanmill, UNASKED: servers.spanmill}
                 yield from self._turns(name, undisturbed, batch=4096)
@@ -115,6 +120,7 @@ class Bench:
         *,
         batch: int,
         spans_per_s: float | None = None,
+        columns: bool = False,
     ) -> Iterator[Trial]:
         for turn in range(self.runs):
             # The order rotates, so that nobody always follows the same neighbour.
@@ -131,6 +137,7 @@ class Bench:
                             batch=batch,
                             seconds=self.seconds,
                             spans_per_s=spans_per_s,
+                            columns=columns,
                         )
                         asked = 0.0 if which == UNASKED else QUERIES_PER_S.get(name, 0.0)
                         load(trial, server, plan, queries_per_s=asked)

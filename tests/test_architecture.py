@@ -19,7 +19,7 @@ BINDING: Final = ROOT / "rust" / "spanmill-py" / "src"
 
 PYTHON_LAYERS: Final = {
     0: {"allocator", "errors", "model", "log", "v1", "_core"},
-    1: {"engine", "receiver", "api", "slo", "sink", "client", "demo"},
+    1: {"engine", "receiver", "api", "slo", "sink", "client", "demo", "writer"},
     2: {"config", "__init__"},
     3: {"daemon"},
     4: {"cli", "__main__"},

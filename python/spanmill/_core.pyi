@@ -17,6 +17,7 @@ __all__ = [
     "explain_traces",
     "repair_folder",
     "signals",
+    "with_checksum",
 ]
 
 def build_info() -> dict[str, str]:
@@ -31,6 +32,14 @@ def explain_traces(request: bytes) -> bytes:
 
     Raises:
         WireError: The bytes are not valid OTLP.
+    """
+
+def with_checksum(batch: bytes) -> bytes:
+    """
+    Add its checksum to an encoded `SpanBatch`.
+
+    Raises:
+        WireError: The bytes are no protobuf message.
     """
 
 def examine_folder(path: Path) -> bytes:
@@ -87,6 +96,23 @@ class Engine:
         Raises:
             WireError: The bytes are not valid OTLP; nothing was folded.
             BatchConflict: The batch id was used for other content; nothing was folded.
+            ClockSuspect: Our clock is in doubt, nothing was folded; retry after `retry_after_s`.
+            DiskFull: The journal has no room, nothing was folded; retry after `retry_after_s`.
+            JournalFailed: The journal cannot be written; whether it was folded is not known.
+            Closed: The engine was closed.
+        """
+
+    def ingest_columns(self, request: bytes) -> bytes:
+        """
+        Fold one `SpanBatch`, detached from the interpreter, and wait until it is durable.
+
+        Returns:
+            The encoded `SpanBatchAck`.
+
+        Raises:
+            WireError: It is no batch that can be taken; nothing was folded.
+            DictionaryUnknown: It builds on entries that we do not have; nothing was folded.
+            BatchConflict: It is too far behind its producer's newest to tell whether it was here.
             ClockSuspect: Our clock is in doubt, nothing was folded; retry after `retry_after_s`.
             DiskFull: The journal has no room, nothing was folded; retry after `retry_after_s`.
             JournalFailed: The journal cannot be written; whether it was folded is not known.

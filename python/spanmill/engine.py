@@ -333,7 +333,7 @@ class Maintenance:
                 # A disk that is full, most likely: the next tick may find room.
                 self._ticked_at_s = time.monotonic()
                 if str(error) != self._failing:
-                    log.error("maintenance failed, will retry", reason=str(error))
+                    log.error("maintenance failed, will retry", reason=str(error))  # noqa: TRY400  one line
                 self._failing = str(error)
                 self._look(self._engine.unready())
             except Exception:

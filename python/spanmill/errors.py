@@ -9,8 +9,9 @@ Every error spanmill raises on purpose.
     │   ├── FolderInUse      another daemon holds the data folder
     │   └── DataDamaged      a file of the data folder does not read; nothing was changed
     ├── JournalFailed    the journal cannot be written; nothing is acknowledged any more
-    ├── WireError        a request's bytes are not valid OTLP; nothing of it was folded
+    ├── WireError        a request's bytes are not valid; nothing of it was folded
     │   └── BatchConflict    a batch id came again with other content
+    ├── DictionaryUnknown    a SpanBatch builds on a dictionary that we do not have
     ├── Overloaded       a limit is reached; the same request may be sent again later
     │   ├── ClockSuspect     most sources are ahead of our clock, which is in doubt
     │   └── DiskFull         the journal has no room for the request
@@ -22,8 +23,8 @@ Every error spanmill raises on purpose.
     └── RequestFailed    a daemon answered with an error of its own
 
 The core raises `ConfigError`, `StartError`, `FolderInUse`, `DataDamaged`, `JournalFailed`,
-`WireError`, `BatchConflict`, `ClockSuspect`, `DiskFull`, `Closed`, `UnknownName`, `BadRequest`
-and `DigestError` itself.
+`WireError`, `BatchConflict`, `DictionaryUnknown`, `ClockSuspect`, `DiskFull`, `Closed`,
+`UnknownName`, `BadRequest` and `DigestError` itself.
 """
 
 import errno
@@ -62,11 +63,15 @@ class JournalFailed(SpanmillError):
 
 
 class WireError(SpanmillError):
-    """A request's bytes are not valid OTLP; nothing of it was folded."""
+    """A request's bytes are not valid OTLP, or no valid SpanBatch; nothing of it was folded."""
 
 
 class BatchConflict(WireError):
     """A batch id came again with other content; nothing of it was folded."""
+
+
+class DictionaryUnknown(SpanmillError):
+    """A SpanBatch builds on entries that we do not have; send it again with all of them."""
 
 
 class Overloaded(SpanmillError):

@@ -75,7 +75,7 @@ class Daemon:
     def kill(self) -> None:
         """End it as `kill -9` does, and wait until it is gone."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
     def close(self) -> None:
         """End whatever is left."""

@@ -11,6 +11,9 @@ from prometheus_client.core import (
     Metric,
 )
 
+TIERS: Final = ("10s", "1m", "5m", "1h", "6h")
+"""Widths of sealed buckets, finest first, as the core gives them."""
+
 LOSES: Final = {
     "sync": "nothing",
     "relaxed": "the last 100 ms with the power",
@@ -30,6 +33,14 @@ def durability(stats: Mapping[str, Any]) -> Iterator[Metric]:
     if (journal := stats["journal"]) is not None:
         yield from _journal(journal)
         yield from _checkpoint(stats["checkpoint"], journal)
+        yield from _sealed(stats["sealed_files"])
+    held = stats["dictionaries"]
+    yield GaugeMetricFamily(
+        "spanmill_dictionaries", "Senders of SpanBatch whose dictionary is held.", held["senders"]
+    )
+    yield GaugeMetricFamily(
+        "spanmill_dictionaries_bytes", "Memory held for those dictionaries.", held["bytes"]
+    )
 
 
 def _journal(journal: Mapping[str, Any]) -> Iterator[Metric]:
@@ -91,6 +102,28 @@ def _checkpoint(last: Mapping[str, Any], journal: Mapping[str, Any]) -> Iterator
         "spanmill_checkpoint_lag_records",
         "Records that a restart would replay now.",
         journal["durable"] - last["lsn"],
+    )
+
+
+def _sealed(held: Mapping[str, Any]) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "spanmill_sealed_files", "Files of sealed buckets on disk.", held["files"]
+    )
+    of_tier = GaugeMetricFamily(
+        "spanmill_sealed_file_bytes", "Their bytes, by the width of their buckets.", labels=["tier"]
+    )
+    for tier, size in zip(TIERS, held["bytes"], strict=True):
+        of_tier.add_metric([tier], size)
+    yield of_tier
+    yield CounterMetricFamily(
+        "spanmill_sealed_files_shed_total",
+        "Files of sealed buckets that went before their time, for want of limits.disk.",
+        held["shed"],
+    )
+    yield GaugeMetricFamily(
+        "spanmill_sealed_backlog_bytes",
+        "Sealed buckets in memory that the disk did not take yet.",
+        held["backlog_bytes"],
     )
 
 

@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from spanmill import _core
 from spanmill.errors import (
     Closed,
+    DictionaryUnknown,
     JournalFailed,
     Overloaded,
     StartError,
@@ -28,7 +29,7 @@ from spanmill.errors import (
     cannot_listen,
 )
 from spanmill.model import Address
-from spanmill.receiver import batch, health, ledger, status
+from spanmill.receiver import batch, health, ingest, ledger, status
 from spanmill.receiver.admission import Admission
 from spanmill.receiver.section import ReceiverLimits
 from spanmill.receiver.workers import Workers, on_pool
@@ -39,7 +40,9 @@ CONNECTION_AGE_MS: Final = 20 * 60 * 1000
 """Connections are closed at this age, so that senders spread again after a scale-out."""
 
 _CONNECTION_GRACE_MS: Final = 60 * 1000
-_EXPORT: Final = f"/{TRACE_SERVICE}/Export"
+_UNARY: Final = frozenset({f"/{TRACE_SERVICE}/Export", ingest.SEND})
+"""What takes a worker."""
+
 _DRAIN_POLL_S: Final = 0.02
 _LAST_ANSWERS_S: Final = 0.25
 _CONTROL_WORKERS: Final = 4
@@ -48,7 +51,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class GrpcReceiver:
-    """The OTLP/gRPC listener, with health, reflection and the ledger service beside it."""
+    """The gRPC listener for spans and columns, with health, reflection and ledger beside them."""
 
     def __init__(
         self, engine: _core.Engine, address: Address, limits: ReceiverLimits, request_bytes: int
@@ -57,7 +60,7 @@ class GrpcReceiver:
         self._address = address
         self._bytes = Admission(limits.inflight_bytes)
         self._requests = Admission(limits.inflight_requests)
-        # Export has its own workers, so that stalled senders never delay a health
+        # Events have workers of their own, so that stalled senders never delay a health
         # check, and streams (reflection) have theirs, so that they never hold either.
         self._workers = Workers(
             limits.workers,
@@ -67,7 +70,11 @@ class GrpcReceiver:
         )
         self._control = ThreadPoolExecutor(_CONTROL_WORKERS, "grpc-control")
         self._streams = ThreadPoolExecutor(_CONTROL_WORKERS, "grpc-stream")
-        self._health = health.Health(frozenset({TRACE_SERVICE}), self._control)
+        self._ingest = ingest.IngestService(
+            self._columns, self._workers, limits.streams, self._count_refused
+        )
+        services = frozenset({TRACE_SERVICE, ingest.SERVICE_NAME})
+        self._health = health.Health(services, self._control)
         self._server = self._build(request_bytes)
 
     @property
@@ -77,7 +84,7 @@ class GrpcReceiver:
 
     @property
     def open_requests(self) -> int:
-        """Exports that are open or queued now."""
+        """Exports and batches of columns that are open or queued now."""
         return self._requests.held
 
     def start(self) -> None:
@@ -111,18 +118,37 @@ class GrpcReceiver:
             self._server.stop(None)
         for pool in (self._workers, self._control, self._streams):
             pool.shutdown()
+        self._ingest.stop()
 
     def export(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Answer `TraceService/Export`: request bytes in, response bytes out."""
         self._workers.arrived()
+        return self._take(request, context, self._traces)
+
+    def _traces(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        name = batch.name_of(context.invocation_metadata())
+        if name is None:
+            return self._engine.ingest_traces(request)
+        return self._engine.ingest_traces(request, tenant=name.tenant, batch_id=name.batch_id)
+
+    def _columns(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        return self._take(request, context, self._fold_columns)
+
+    def _fold_columns(self, request: bytes, _context: grpc.ServicerContext) -> bytes:
+        return self._engine.ingest_columns(request)
+
+    def _take(
+        self,
+        request: bytes,
+        context: grpc.ServicerContext,
+        fold: Callable[[bytes, grpc.ServicerContext], bytes],
+    ) -> bytes:
+        """Fold a request if there is room for its bytes, else end its call."""
         size = len(request)
         if not self._bytes.enter(size):
             _abort(context, self._no_room(size))
         try:
-            name = batch.name_of(context.invocation_metadata())
-            if name is None:
-                return self._engine.ingest_traces(request)
-            return self._engine.ingest_traces(request, tenant=name.tenant, batch_id=name.batch_id)
+            return fold(request, context)
         except BaseException as error:  # noqa: BLE001  a panic of the core is no Exception
             _abort(context, self._refusal(error))
         finally:
@@ -143,17 +169,24 @@ class GrpcReceiver:
     def _refusal(self, error: BaseException) -> grpc.Status:
         match error:
             case WireError():
-                return status.bad_request(str(error))
+                answer = status.bad_request(str(error))
             case batch.BatchNameError():
                 self._count_refused("bad_batch_id")
-                return status.bad_request(str(error))
+                answer = status.bad_request(str(error))
+            case DictionaryUnknown():
+                answer = status.out_of_step(str(error))
             case Overloaded():
-                return status.retry_later(str(error), error.retry_after_s)
+                answer = status.retry_later(str(error), error.retry_after_s)
             case Closed():
-                return status.unavailable("the daemon is stopping")
+                answer = status.unavailable("the daemon is stopping")
             case JournalFailed():
                 # Nobody knows whether it was kept: who comes next must be asked again.
-                return status.unavailable(str(error))
+                answer = status.unavailable(str(error))
+            case _:
+                answer = self._failed(error)
+        return answer
+
+    def _failed(self, error: BaseException) -> grpc.Status:
         log.error("request failed inside the core", exc_info=error)
         self._count_refused("internal")
         return status.internal("the daemon failed on this request; its log says how")
@@ -165,7 +198,7 @@ class GrpcReceiver:
     def _build(self, request_bytes: int) -> grpc.Server:
         server = grpc.server(
             self._control,
-            interceptors=[_Door(self._requests, self._refuse_at_the_door)],
+            interceptors=[_Door(self._requests, self._refuse_at_the_door, self._ingest)],
             options=(
                 ("grpc.max_receive_message_length", request_bytes),
                 ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
@@ -179,9 +212,11 @@ class GrpcReceiver:
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(TRACE_SERVICE, {"Export": export}),)
         )
+        self._ingest.add_to(server)
         ledger.LedgerService(self._engine).add_to(server)
         self._health.add_to(server)
-        names = (TRACE_SERVICE, ledger.SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        ours = (TRACE_SERVICE, ingest.SERVICE_NAME, ledger.SERVICE_NAME)
+        names = (*ours, health.SERVICE_NAME, reflection.SERVICE_NAME)
         servicer = reflection.ReflectionServicer(names)
         reflect = on_pool(self._streams, servicer.ServerReflectionInfo)
         servicer.ServerReflectionInfo = reflect  # type: ignore[method-assign]
@@ -190,12 +225,16 @@ class GrpcReceiver:
 
 
 class _Door(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in stubs only
-    """Bounds the exports that are open or queued, before one takes a worker."""
+    """Bounds the requests and streams that are open or queued, before one takes a worker."""
 
     def __init__(
-        self, requests: Admission, refuse: Callable[[object, grpc.ServicerContext], bytes]
+        self,
+        requests: Admission,
+        refuse: Callable[[object, grpc.ServicerContext], bytes],
+        streams: ingest.IngestService,
     ) -> None:
         self._requests = requests
+        self._streams = streams
         # Declared as a stream, a call is refused without waiting for its message.
         self._shed = grpc.stream_unary_rpc_method_handler(refuse)
 
@@ -204,8 +243,11 @@ class _Door(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in stu
         continuation: Callable[[grpc.HandlerCallDetails], Any],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:  # noqa: ANN401  as gRPC declares it
-        if handler_call_details.method == _EXPORT and not self._requests.enter(1):
+        method = handler_call_details.method
+        if method in _UNARY and not self._requests.enter(1):
             return self._shed
+        if method == ingest.STREAM and (shed := self._streams.at_the_door()) is not None:
+            return shed
         return continuation(handler_call_details)
 
 

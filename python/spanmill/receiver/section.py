@@ -18,3 +18,6 @@ class ReceiverLimits(Section):
 
     workers: Annotated[int, Field(ge=1, le=1024)] = 64
     """Threads that take requests. A request that arrives slowly holds one."""
+
+    streams: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Streams of columns open at once; each holds a thread for as long as it is open."""

@@ -31,6 +31,18 @@ def bad_request(message: str) -> grpc.Status:
     )
 
 
+def out_of_step(message: str) -> grpc.Status:
+    """FAILED_PRECONDITION: the sender must send more before, or with, the same request."""
+    violation = error_details_pb2.PreconditionFailure.Violation(
+        type="DICTIONARY", description=message
+    )
+    return _status(
+        code_pb2.FAILED_PRECONDITION,
+        message,
+        error_details_pb2.PreconditionFailure(violations=[violation]),
+    )
+
+
 def unavailable(message: str) -> grpc.Status:
     """UNAVAILABLE without a delay: this daemon is going away, another may be coming."""
     return _status(code_pb2.UNAVAILABLE, message)

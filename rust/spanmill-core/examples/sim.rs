@@ -1,4 +1,7 @@
 //! The simulator over many seeds, on every core: `sim [SEEDS [FIRST]]`, or `sim --seed N`.
+//!
+//! Behind them `--without sync`, `crc`, `dedupe` or `order` takes away one of the things that it
+//! is there to miss.
 
 #[path = "../tests/sim/mod.rs"]
 mod sim;
@@ -15,8 +18,24 @@ use spanmill_core::Weakened;
 /// Failing seeds shown before it gives up.
 const SHOWN: usize = 3;
 
+/// Without what a name says.
+fn without(name: &str) -> Weakened {
+    let mut weakened = Weakened::default();
+    match name {
+        "sync" => weakened.skip_sync = true,
+        "crc" => weakened.skip_crc = true,
+        "dedupe" => weakened.forget_dedupe = true,
+        "order" => weakened.unlink_first = true,
+        other => panic!("cannot do without {other:?}: there are sync, crc, dedupe and order"),
+    }
+    weakened
+}
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let at = arguments.iter().position(|argument| argument == "--without");
+    let left_out = at.map_or_else(Vec::new, |at| arguments.split_off(at));
+    let weakened = left_out.get(1).map_or_else(Weakened::default, |name| without(name));
     let number = |at: usize, default: u64| {
         arguments.get(at).map_or(default, |text| text.parse().expect("a number of seeds"))
     };
@@ -33,7 +52,7 @@ fn main() -> ExitCode {
             if seed >= first + count {
                 return;
             }
-            let outcome = sim::run(seed, Weakened::default());
+            let outcome = sim::run(seed, weakened);
             let mut all = all.lock().expect("no other thread panicked");
             match outcome {
                 Ok(report) => all.0 += report,

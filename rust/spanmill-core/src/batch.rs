@@ -15,11 +15,11 @@ use crate::wide::Wide;
 use crate::window::{ByShard, NOT_TAKEN};
 use crate::wire::{
     Fault, LATE_SCOPE, Layout, ResourceSpans, Scope, ScopeSpans, Span, Spans, attributes,
-    resource_spans, wire_error,
+    resource_spans, series_attributes, wire_error,
 };
 
 /// Series ids from here up stand for identities that this batch saw first.
-const UNRESOLVED: u32 = 1 << 31;
+pub(crate) const UNRESOLVED: u32 = 1 << 31;
 
 /// Identities no one has seen before, waiting for the sequencing point.
 ///
@@ -90,6 +90,10 @@ pub(crate) struct Batch {
     pub oldest_ns: i64,
     /// Every span has its ids, so no other request can be the same bytes.
     pub has_all_ids: bool,
+    /// Of a batch that came as columns: each event's entry of its sender's dictionary.
+    pub entries: Vec<u32>,
+    /// Of such a batch: which events failed.
+    pub failed: Vec<bool>,
     /// Where spans had their attributes last.
     layout: Layout<Meaning>,
     tuple: Vec<ValueId>,
@@ -122,6 +126,8 @@ impl Batch {
             newest_ns: None,
             oldest_ns: i64::MAX,
             has_all_ids: true,
+            entries: Vec::new(),
+            failed: Vec::new(),
             layout: Layout::default(),
             tuple: Vec::new(),
         }
@@ -146,6 +152,8 @@ impl Batch {
         self.newest_ns = None;
         self.oldest_ns = i64::MAX;
         self.has_all_ids = true;
+        self.entries.clear();
+        self.failed.clear();
         for groups in &mut self.groups {
             groups.unknown.clear();
             groups.new.clear();
@@ -189,6 +197,33 @@ impl Batch {
             }
         }
         Ok(())
+    }
+
+    /// Signals of a series, and what companions count of it: those of each of its events.
+    pub(crate) fn read_series(
+        &mut self,
+        series: &[u8],
+        context: Context<'_>,
+    ) -> std::result::Result<Signals, Fault> {
+        let mut signals = Signals::default();
+        if let Some(plan) = &context.plan.wide {
+            self.wide.open_resource(plan);
+        }
+        let mut reading = Reading {
+            signals: &mut signals,
+            cache: &mut self.cache,
+            values: context.values,
+            wide: &mut self.wide,
+            wide_plan: context.plan.wide.as_ref(),
+            conventions: Vocabulary::conventions(&Scope::default()),
+            on_resource: true,
+        };
+        let vocabulary = &context.plan.vocabulary;
+        series_attributes(series, |on_resource, key, value| {
+            reading.on_resource = on_resource;
+            vocabulary.observe(vocabulary.look_up(key), value, &mut reading);
+        })?;
+        Ok(signals)
     }
 
     /// Signals that a resource gives to each of its spans.
@@ -312,7 +347,7 @@ impl Groups {
 
     /// Series of an event, a stand-in where its identity is new, `None` where it is not taken.
     #[inline]
-    fn place(
+    pub(crate) fn place(
         &mut self,
         grouping: &Grouping,
         dimensions: &[ValueId],
@@ -349,6 +384,12 @@ impl Groups {
     #[inline]
     fn tally(&mut self, group: u32, second: i64, good: bool) {
         let counts = Counts { good: u64::from(good), bad: u64::from(!good) };
+        self.tally_many(group, second, counts);
+    }
+
+    /// Count events of one group and second.
+    #[inline]
+    pub(crate) fn tally_many(&mut self, group: u32, second: i64, counts: Counts) {
         // Event times of a batch mostly rise, so a group's newest tally is the one.
         let latest = self.latest.get(group as usize).copied().unwrap_or(u32::MAX);
         match self.tallies.get_mut(latest as usize) {
@@ -427,21 +468,41 @@ fn check(
     if !id_is_sound(span.trace_id, 16) || !id_is_sound(span.span_id, 8) {
         return Err(Rejection::BadId);
     }
-    if span.start_ns == 0 || span.end_ns == 0 {
+    let ends_ns = event_time(span.start_ns, span.end_ns, latest_ns)?;
+    derive(span, signals, plan);
+    signals.flaw().map_or(Ok(ends_ns), |flaw| Err(refusal(flaw)))
+}
+
+/// When an event counts, Unix nanoseconds, or why its times are refused.
+#[inline]
+pub(crate) fn event_time(
+    start_ns: u64,
+    end_ns: u64,
+    latest_ns: i64,
+) -> std::result::Result<i64, Rejection> {
+    if start_ns == 0 || end_ns == 0 {
         return Err(Rejection::NoTime);
     }
-    if span.end_ns < span.start_ns {
+    if end_ns < start_ns {
         return Err(Rejection::EndBeforeStart);
     }
-    let ends_ns = i64::try_from(span.end_ns).ok().filter(|end| *end <= latest_ns);
-    let ends_ns = ends_ns.ok_or(Rejection::Future)?;
-    derive(span, signals, plan);
-    match signals.flaw() {
-        Some(Flaw::NotFinite) => Err(Rejection::NotFinite),
-        Some(Flaw::Negative) => Err(Rejection::Negative),
-        Some(Flaw::OutOfRange) => Err(Rejection::OutOfRange),
-        None => Ok(ends_ns),
+    let ends_ns = i64::try_from(end_ns).ok().filter(|end| *end <= latest_ns);
+    ends_ns.ok_or(Rejection::Future)
+}
+
+/// What an event with such a measure is refused for.
+pub(crate) fn refusal(flaw: Flaw) -> Rejection {
+    match flaw {
+        Flaw::NotFinite => Rejection::NotFinite,
+        Flaw::Negative => Rejection::Negative,
+        Flaw::OutOfRange => Rejection::OutOfRange,
     }
+}
+
+/// A duration by the sender's clock, seconds.
+#[inline]
+pub(crate) fn seconds(duration_ns: u64) -> f64 {
+    duration_ns as f64 / SECOND_NS as f64
 }
 
 /// An id that is missing harms nothing; one that is no id comes from a sender that is broken.
@@ -453,7 +514,7 @@ fn id_is_sound(id: &[u8], length: usize) -> bool {
 /// Duration from the span's own clock; time per output token with n - 1 gaps.
 fn derive(span: &Span<'_>, signals: &mut Signals, plan: &Plan) {
     let slots = plan.derived;
-    let lasted = (span.end_ns - span.start_ns) as f64 / SECOND_NS as f64;
+    let lasted = seconds(span.end_ns - span.start_ns);
     signals.fill(slots.duration, |_| Some(lasted));
     signals.fill(slots.tpot, |signals| {
         let measure = |slot| signals.measure(slot).unwrap_or(f64::NAN);

@@ -80,7 +80,7 @@ pub trait DiskFile: Debug + Send + Sync {
     /// # Errors
     ///
     /// What the operating system says.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 
     /// Fill `into` from `offset` on.
     ///
@@ -168,7 +168,7 @@ impl Disk for RealDisk {
 }
 
 impl DiskFile for RealFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 

@@ -14,6 +14,21 @@ pub enum Error {
         /// What was wrong there.
         reason: &'static str,
     },
+    /// A `SpanBatch` is not one that can be taken. Nothing of it was folded.
+    #[error("not a valid SpanBatch: {0}")]
+    SpanBatch(String),
+    /// A `SpanBatch` builds on entries of its sender's dictionary that we do not have, as after
+    /// a restart of ours. Nothing was folded.
+    #[error(
+        "resend dictionary: the batch builds on {wanted} entries of this producer and epoch, and \
+         {known} are known here; send it again with all of them, from dict_base 0"
+    )]
+    Dictionary {
+        /// `dict_base` of the batch.
+        wanted: usize,
+        /// Entries we have.
+        known: usize,
+    },
     /// The request is longer than `limits.request_bytes`.
     #[error("request of {bytes} B is over limits.request_bytes = {limit} B; send smaller batches")]
     TooLarge {
@@ -193,7 +208,8 @@ impl Error {
             Self::Full { .. } => "disk_full",
             Self::Preparing { .. } => "journal_preparing",
             Self::Journal { .. } => "journal_failed",
-            Self::Wire { .. } => "malformed",
+            Self::Wire { .. } | Self::SpanBatch(_) => "malformed",
+            Self::Dictionary { .. } => "dictionary_unknown",
             _ => "internal",
         }
     }

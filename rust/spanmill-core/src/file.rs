@@ -155,7 +155,7 @@ impl BlockReader {
 
     fn begin(disk: &dyn Disk, path: &Path) -> Result<(Self, [u8; HEAD_BYTES])> {
         let file = disk.open(path, Mode::Read).map_err(failed(path))?;
-        let length = file.len().map_err(failed(path))?;
+        let length = file.size().map_err(failed(path))?;
         let mut reader = Self { file, path: path.to_path_buf(), length, at: 0, ended: false };
         let mut head = [0; HEAD_BYTES];
         reader.read(&mut head)?;

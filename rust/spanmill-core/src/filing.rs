@@ -13,8 +13,15 @@ use crate::window::{Kept, Leaf, Rings, Stretch, Use};
 fn shape(view: &View) -> Shape {
     let dimensions = view.grouping.dimensions.iter().map(|it| it.info().name.to_owned());
     let measures = view.measures.iter().map(|it| it.info().name.to_owned());
+    let accepted = |(dimension, values): &(String, Vec<String>)| {
+        let each = values.iter().map(|value| format!("{dimension}:{value}"));
+        each.collect::<Vec<String>>()
+    };
+    let mut conditions: Vec<String> = view.conditions.iter().flat_map(accepted).collect();
+    conditions.sort_unstable();
     Shape {
         name: view.name.clone(),
+        conditions,
         dimensions: dimensions.collect(),
         measures: measures.collect(),
     }

@@ -1,8 +1,11 @@
 //! The path of a request: bytes, spans, signals, series, journal, budgets, ledger.
 
+use std::cell::Cell;
+
 use crate::archive::Archive;
 use crate::batch::{Batch, Context, resolve};
 use crate::clock::SECOND_NS;
+use crate::columns;
 use crate::companion;
 use crate::dedupe::{Key, Name};
 use crate::error::{Error, Result};
@@ -13,7 +16,7 @@ use crate::sequence::{Admission, Arrival, Known, Ruling, Step, Verdict};
 use crate::state::{State, Work};
 use crate::value::{Journaled, ValueId};
 use crate::window::Rows;
-use crate::wire::partial_success;
+use crate::wire::{partial_success, span_batch_ack};
 
 /// What a sender says of a request beside its bytes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +34,8 @@ pub struct Receipt {
     pub lsn: Lsn,
     /// Encoded response.
     pub response: Vec<u8>,
+    /// The batch was here before, and was counted then.
+    pub duplicate: bool,
 }
 
 /// Fold one `ExportTraceServiceRequest`.
@@ -48,6 +53,25 @@ pub(crate) fn ingest(state: &State, request: &[u8], sender: Sender<'_>) -> Resul
         Error::BatchConflict(_) => Error::BatchConflict(sender.batch_id.unwrap_or("").to_owned()),
         other => other,
     })
+}
+
+/// Fold one `SpanBatch`; the receipt's response is its `SpanBatchAck`.
+pub(crate) fn ingest_columns(state: &State, request: &[u8]) -> Result<Receipt> {
+    let limit = state.limits.request_bytes;
+    if request.len() > limit {
+        return Err(Error::TooLarge { bytes: request.len(), limit });
+    }
+    let seq = Cell::new(0);
+    let decode = |batch: &mut Batch, context: Context<'_>| {
+        let key = columns::decode(batch, request, &state.dictionaries, context)?;
+        if let Key::Numbered { seq: its, .. } = key {
+            seq.set(its);
+        }
+        Ok(key)
+    };
+    let receipt = fold(state, decode)?;
+    let response = span_batch_ack(&receipt.response, seq.get(), receipt.duplicate);
+    Ok(Receipt { response, ..receipt })
 }
 
 /// Decode, sequence, journal and apply one batch.
@@ -83,7 +107,7 @@ fn fold_in(
             Admission::Admitted(verdict) => {
                 let lsn = verdict.ruling.lsn;
                 carry_out(state, work, &key, verdict, &response);
-                return Ok(Receipt { lsn, response });
+                return Ok(Receipt { lsn, response, duplicate: false });
             }
             Admission::Known(known) => return Ok(repeat(state, work, now_ns, known)),
             Admission::Refused(error) => return Err(error),
@@ -208,7 +232,8 @@ fn repeat(state: &State, work: &Work, now_ns: i64, mut known: Known<'_>) -> Rece
         slot.fill(Kind::Duplicate as u8, payload);
     }
     state.ledger.book(&batch.accounts);
-    Receipt { lsn: known.first, response: std::mem::take(&mut known.response) }
+    let response = std::mem::take(&mut known.response);
+    Receipt { lsn: known.first, response, duplicate: true }
 }
 
 /// Fold the batch into windows and budgets. Commutative: the ruling has decided the rest.

@@ -10,6 +10,7 @@ mod budget;
 mod checkpoint;
 pub mod clock;
 mod codec;
+mod columns;
 mod companion;
 pub mod config;
 mod convention;
@@ -169,9 +170,36 @@ impl Engine {
     /// [`Error::Journal`]; [`Error::Closed`].
     pub fn begin_traces(&self, request: &[u8], sender: Sender<'_>) -> Result<Receipt> {
         self.check_open()?;
-        let outcome = ingest::ingest(&self.core.state, request, sender);
+        self.counted(request.len(), ingest::ingest(&self.core.state, request, sender))
+    }
+
+    /// Fold one `SpanBatch`, wait until it is durable, and return the encoded `SpanBatchAck`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::begin_columns`] and [`Engine::wait`].
+    pub fn ingest_columns(&self, request: &[u8]) -> Result<Vec<u8>> {
+        let receipt = self.begin_columns(request)?;
+        self.wait(receipt.lsn)?;
+        Ok(receipt.response)
+    }
+
+    /// Fold one `SpanBatch`. It may be acknowledged once its record is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SpanBatch`], [`Error::Dictionary`], [`Error::Forgotten`], [`Error::TooLarge`],
+    /// [`Error::ClockSuspect`] or [`Error::Full`]: nothing was folded, and the request was counted
+    /// as refused. [`Error::Journal`]; [`Error::Closed`].
+    pub fn begin_columns(&self, request: &[u8]) -> Result<Receipt> {
+        self.check_open()?;
+        self.counted(request.len(), ingest::ingest_columns(&self.core.state, request))
+    }
+
+    /// Count a request by what became of it.
+    fn counted(&self, bytes: usize, outcome: Result<Receipt>) -> Result<Receipt> {
         match &outcome {
-            Ok(_) => self.core.state.stats.accept(request.len()),
+            Ok(_) => self.core.state.stats.accept(bytes),
             Err(error) => self.core.state.stats.refuse(error.reason()),
         }
         outcome

@@ -200,7 +200,9 @@ fn restore(
 /// Promise nothing that is not on disk: after a restart memory has no more than that.
 fn limit(state: &State) {
     let mut kept = state.kept();
-    state.archive().inspect(|archive| archive.limit(&mut kept));
+    if let Some(archive) = state.archive() {
+        archive.limit(&mut kept);
+    }
     state.keep(kept);
 }
 

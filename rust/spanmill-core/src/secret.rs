@@ -49,7 +49,7 @@ impl Secret {
 
 fn read(disk: &dyn Disk, path: &Path) -> std::io::Result<[u8; KEY_BYTES]> {
     let file = disk.open(path, Mode::Read)?;
-    let length = file.len()?;
+    let length = file.size()?;
     if length != KEY_BYTES as u64 {
         let told = format!("holds {length} B instead of {KEY_BYTES}");
         return Err(IoError::new(ErrorKind::InvalidData, told));

@@ -10,6 +10,7 @@ use crate::archive::Archive;
 use crate::batch::Batch;
 use crate::clock::{Clock, SECOND_NS};
 use crate::codec::Writer;
+use crate::columns::Dictionaries;
 use crate::config::{Config, Limits};
 use crate::dedupe;
 use crate::disk::Disk;
@@ -107,7 +108,6 @@ pub(crate) struct State {
     pub limits: Limits,
     pub future_skew_ns: i64,
     pub clock: Arc<dyn Clock>,
-    pub disk: Arc<dyn Disk>,
     pub secret: Secret,
     pub folder: PathBuf,
     /// Told what is recovered; there is none before that, and none while durability is off.
@@ -116,6 +116,7 @@ pub(crate) struct State {
     pub ledger: Ledger,
     pub stats: Stats,
     pub scratch: Scratch,
+    pub dictionaries: Dictionaries,
     /// Steady time of the last round of retirement, nanoseconds.
     pub retired_at_ns: AtomicI64,
     /// Steady time before which no value could be let go of, nanoseconds.
@@ -147,11 +148,11 @@ impl State {
             future_skew_ns: (config.window.future_skew_s * SECOND_NS as f64) as i64,
             clock,
             secret: Secret::of_folder(&*disk, &config.data_dir)?,
-            disk,
             folder: config.data_dir.clone(),
             journal: OnceLock::new(),
             sequence: Sequencer::new(&config.window, dedupe_limits(&limits)),
             ledger: Ledger::new(limits.sources),
+            dictionaries: Dictionaries::new(limits.producers),
             limits,
             stats: Stats::default(),
             scratch: Scratch::default(),

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
+use crate::archive::Archive;
 use crate::checkpoint::{Checkpointer, Parts, Progress, Report, Sealed};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -166,6 +167,9 @@ impl Upkeep {
     pub(crate) fn add_stats(&self, stats: &mut Json) {
         stats["durability"] = json!(self.config.durability);
         stats["journal"] = json!(self.state.journal().map(Journal::stats));
+        stats["sealed_files"] = json!(self.state.archive().map(Archive::figures));
+        let (senders, bytes) = self.state.dictionaries.held();
+        stats["dictionaries"] = json!({ "senders": senders, "bytes": bytes });
         stats["checkpoint"] = json!(*self.last.lock());
     }
 }

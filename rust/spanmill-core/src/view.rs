@@ -87,6 +87,8 @@ type Places = Vec<(usize, Vec<ValueId>)>;
 /// One view.
 pub(crate) struct View {
     pub name: String,
+    /// Which events it takes, as configured.
+    pub conditions: Vec<Condition>,
     pub grouping: Grouping,
     pub measures: Vec<Measure>,
     /// Places and accepted values of each objective that may use its series.
@@ -301,6 +303,7 @@ impl View {
         }
         Ok(Self {
             name: config.name.clone(),
+            conditions: config.conditions.clone(),
             grouping: Grouping::new(&config.conditions, cut, bounds, slots, values)?,
             measures,
             objectives,

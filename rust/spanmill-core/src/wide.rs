@@ -81,6 +81,11 @@ impl Wide {
         self.hashes.extend(self.span.iter().map(|cell| cell.hash));
     }
 
+    /// Hashes of the span under way, by column.
+    pub(crate) fn row(&self) -> impl Iterator<Item = u64> {
+        self.span.iter().map(|cell| cell.hash)
+    }
+
     /// Take one value, unless one of better precedence is there.
     pub(crate) fn take(&mut self, plan: &WidePlan, column: usize, rank: u8, text: &[u8]) {
         let cell = &mut self.span[column];

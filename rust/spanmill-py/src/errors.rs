@@ -9,7 +9,8 @@ use spanmill_core::error::Error;
 /// Name of the class in `spanmill.errors`.
 fn class_name(error: &Error) -> &'static str {
     match error {
-        Error::Wire { .. } | Error::TooLarge { .. } => "WireError",
+        Error::Wire { .. } | Error::SpanBatch(_) | Error::TooLarge { .. } => "WireError",
+        Error::Dictionary { .. } => "DictionaryUnknown",
         Error::Config(_) => "ConfigError",
         Error::Folder { .. } => "StartError",
         Error::Unknown { .. } => "UnknownName",

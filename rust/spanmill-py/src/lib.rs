@@ -62,6 +62,14 @@ impl Engine {
         self.bytes(py, |core| core.ingest_traces(request, Sender { tenant, batch_id }))
     }
 
+    fn ingest_columns<'py>(
+        &self,
+        py: Python<'py>,
+        request: &[u8],
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |core| core.ingest_columns(request))
+    }
+
     fn count_refused_request(&self, reason: &str) {
         self.core.count_refused_request(reason);
     }
@@ -166,6 +174,13 @@ fn explain_traces<'py>(py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, P
     Ok(PyBytes::new(py, &explained))
 }
 
+/// A `SpanBatch` with its checksum added.
+#[pyfunction]
+fn with_checksum<'py>(py: Python<'py>, batch: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let sealed = wire::with_checksum(batch).map_err(|error| to_python(py, &error))?;
+    Ok(PyBytes::new(py, &sealed))
+}
+
 /// Say what is in a data folder that no daemon holds, as JSON.
 #[pyfunction]
 fn examine_folder(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyBytes>> {
@@ -189,6 +204,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     module.add_function(wrap_pyfunction!(signals, module)?)?;
     module.add_function(wrap_pyfunction!(explain_traces, module)?)?;
+    module.add_function(wrap_pyfunction!(with_checksum, module)?)?;
     module.add_function(wrap_pyfunction!(examine_folder, module)?)?;
     module.add_function(wrap_pyfunction!(repair_folder, module)?)
 }

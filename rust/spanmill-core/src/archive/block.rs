@@ -152,12 +152,14 @@ pub(super) struct Block {
     digests: Vec<u8>,
 }
 
+fn cleared<T>(column: &mut Vec<T>) -> &mut Vec<T> {
+    column.clear();
+    column
+}
+
 fn refill<T>(columns: &mut Vec<Vec<T>>, count: usize) -> impl Iterator<Item = &mut Vec<T>> {
     columns.resize_with(count, Vec::new);
-    columns.iter_mut().map(|column| {
-        column.clear();
-        column
-    })
+    columns.iter_mut().map(cleared)
 }
 
 impl Block {

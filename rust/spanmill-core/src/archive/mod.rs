@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use self::cache::Cache;
 use self::segment::{Extent, Index, Scratch, Segment};
@@ -62,15 +63,16 @@ pub(crate) struct Archive {
 }
 
 /// Figures for `/metrics`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Figures {
     pub files: usize,
     /// By tier.
     pub bytes: [u64; TIERS.len()],
     /// Files that went before their time, for want of room.
     pub shed: u64,
-    /// Bytes in memory that the disk did not take yet.
+    /// Bytes in memory that the disk did not take yet, and the record of the first such pass.
     pub backlog_bytes: usize,
+    pub unwritten_since: Option<Lsn>,
 }
 
 /// Series of a view to put buckets back to.
@@ -297,12 +299,14 @@ impl Archive {
     }
 
     pub(crate) fn figures(&self) -> Figures {
+        let unwritten_since = self.unwritten_since();
         let catalog = self.catalog.lock();
         Figures {
             files: catalog.files().count(),
             bytes: catalog.bytes(),
             shed: catalog.shed,
             backlog_bytes: self.backlog_bytes.load(Ordering::Relaxed),
+            unwritten_since,
         }
     }
 }

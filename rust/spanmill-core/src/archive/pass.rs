@@ -19,6 +19,8 @@ pub(crate) struct Named {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub name: String,
+    /// `dimension:value` of each condition, sorted.
+    pub conditions: Vec<String>,
     pub dimensions: Vec<String>,
     pub measures: Vec<String>,
 }

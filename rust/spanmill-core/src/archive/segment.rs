@@ -111,7 +111,7 @@ fn write_view(
 
 fn put_view(out: &mut Writer, shape: &Shape, blocks: &Blocks) {
     out.bytes(shape.name.as_bytes());
-    for names in [&shape.dimensions, &shape.measures] {
+    for names in [&shape.conditions, &shape.dimensions, &shape.measures] {
         out.varint(names.len() as u64);
         names.iter().for_each(|name| out.bytes(name.as_bytes()));
     }
@@ -195,7 +195,8 @@ fn names(reader: &mut Reader<'_>) -> Read<Vec<String>> {
 
 fn view(reader: &mut Reader<'_>) -> Read<IndexedView> {
     let name = reader.text()?.to_owned();
-    let shape = Shape { name, dimensions: names(reader)?, measures: names(reader)? };
+    let conditions = names(reader)?;
+    let shape = Shape { name, conditions, dimensions: names(reader)?, measures: names(reader)? };
     let count = reader.count(16)?;
     let blocks: Blocks =
         (0..count).map(|_| Ok((reader.i64()?, reader.u64()?))).collect::<Read<_>>()?;
@@ -216,7 +217,7 @@ fn index(bytes: &[u8]) -> Read<(Extent, u64, Vec<IndexedView>)> {
     let mut reader = Reader(bytes);
     let extent = extent(&mut reader)?;
     let dictionary = reader.u64()?;
-    let count = reader.count(4)?;
+    let count = reader.count(5)?;
     let views = (0..count).map(|_| view(&mut reader)).collect::<Read<_>>()?;
     reader.end()?;
     Ok((extent, dictionary, views))

@@ -27,7 +27,7 @@ const FOLDER_OF_ALL: &str = "/data";
 struct Bytes(Arc<Mutex<Vec<u8>>>);
 
 impl DiskFile for Bytes {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.lock().len() as u64)
     }
 
@@ -134,6 +134,7 @@ fn shape() -> Shape {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Shape {
         name: "requests".to_owned(),
+        conditions: names(&["service:gateway"]),
         dimensions: names(&["model", "region"]),
         measures: names(&["ttft", "duration", "output_tokens"]),
     }

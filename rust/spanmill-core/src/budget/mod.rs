@@ -6,7 +6,7 @@ mod ring;
 
 pub(crate) use groups::SavedGroup;
 pub(crate) use objective::{Objective, Tally};
-pub(crate) use ring::{HORIZON_S, Stamp};
+pub(crate) use ring::HORIZON_S;
 
 /// Good and bad events of some stretch of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

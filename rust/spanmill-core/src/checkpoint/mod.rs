@@ -23,8 +23,7 @@ use std::path::Path;
 use crate::error::Error;
 
 pub(crate) use examine::{Examined, examine};
-pub(crate) use load::{Loaded, Restored, load};
-pub(crate) use names::FileRef;
+pub(crate) use load::{Loaded, load};
 pub(crate) use write::{Checkpointer, Parts, Progress, Report, Sealed};
 
 /// Folder of manifests, in the data folder.

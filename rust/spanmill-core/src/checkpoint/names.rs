@@ -38,7 +38,7 @@ impl FileRef {
 pub(super) fn length(disk: &dyn Disk, data_dir: &Path, name: &str) -> Result<u64> {
     let path = data_dir.join(name);
     let file = disk.open(&path, Mode::Read).map_err(failed(&path))?;
-    file.len().map_err(failed(&path))
+    file.size().map_err(failed(&path))
 }
 
 /// `LSN.EXTENSION`, or `LSN-N.EXTENSION` for the N-th of the same record.

@@ -311,7 +311,7 @@ mod tests {
                         stored.push(series, at + minute, first, values);
                     }
                     Step::Checkpoint(published) => {
-                        let edge = stored.checkpoint(&folder);
+                        let _ = stored.checkpoint(&folder);
                         if published {
                             stored.companions.saved(stored.cut);
                         }

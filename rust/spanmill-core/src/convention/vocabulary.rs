@@ -49,6 +49,18 @@ pub(crate) enum Flaw {
     OutOfRange,
 }
 
+impl Flaw {
+    /// What is wrong with a value, if anything.
+    pub(crate) fn of(value: f64) -> Option<Self> {
+        match value {
+            value if !value.is_finite() => Some(Self::NotFinite),
+            value if value < 0.0 => Some(Self::Negative),
+            value if !holds(value) => Some(Self::OutOfRange),
+            _ => None,
+        }
+    }
+}
+
 /// Signals of one span, by slot, with the precedence of what filled them.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
@@ -92,14 +104,13 @@ impl Signals {
         if !self.suspicious {
             return None;
         }
-        let filled = self.measures.iter().zip(&self.measure_rank).filter(|(_, r)| **r != UNFILLED);
-        let flaws = filled.filter_map(|(&value, _)| match value {
-            value if !value.is_finite() => Some(Flaw::NotFinite),
-            value if value < 0.0 => Some(Flaw::Negative),
-            value if !holds(value) => Some(Flaw::OutOfRange),
-            _ => None,
-        });
-        flaws.min()
+        self.filled().filter_map(|(_, value)| Flaw::of(value)).min()
+    }
+
+    /// Measures by slot that were filled, with their slots.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (usize, f64)> {
+        let ranked = self.measures.iter().zip(&self.measure_rank).enumerate();
+        ranked.filter(|(_, (_, rank))| **rank != UNFILLED).map(|(slot, (value, _))| (slot, *value))
     }
 
     fn set_dimension(&mut self, slot: usize, rank: u8, id: ValueId) {

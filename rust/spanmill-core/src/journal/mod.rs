@@ -406,7 +406,7 @@ fn named(disk: &dyn Disk, folder: &Path, next: Lsn) -> Result<Vec<Named>> {
     for (&first, end) in firsts.iter().zip(ends) {
         let path = segment::log_path(folder, first);
         let file = disk.open(&path, crate::disk::Mode::Read).map_err(segment::failed(&path))?;
-        let size = file.len().map_err(segment::failed(&path))?;
+        let size = file.size().map_err(segment::failed(&path))?;
         named.push(Named { first, end: Some(end), size });
     }
     Ok(named)

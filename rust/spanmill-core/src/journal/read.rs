@@ -170,7 +170,7 @@ struct Segment {
 impl Segment {
     fn open(disk: &dyn Disk, path: PathBuf, first: Lsn, weakened: Weakened) -> Result<Self> {
         let file = disk.open(&path, Mode::Read).map_err(failed(&path))?;
-        let length = file.len().map_err(failed(&path))?;
+        let length = file.size().map_err(failed(&path))?;
         let window = Vec::new();
         let life = Life { first, number: 0 };
         Ok(Self { file, path, life, following: None, length, weakened, window, from: 0 })

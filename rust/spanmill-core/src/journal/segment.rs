@@ -204,7 +204,7 @@ impl Spares {
         self.number += 1;
         let (number, path) = (self.number, self.path(self.number));
         let file = self.disk.open(old, Mode::Write).map_err(failed(old))?;
-        let size = file.len().map_err(failed(old))?;
+        let size = file.size().map_err(failed(old))?;
         self.disk.rename(old, &path).map_err(failed(old))?;
         Ok(Spare { file, path, number, size })
     }

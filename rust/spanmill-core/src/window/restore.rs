@@ -16,13 +16,20 @@ impl WindowStore {
     ) -> usize {
         let mut restored = 0;
         let mut holdings = self.holdings.lock();
+        // Of one block most are of one time: told apart only where they are not.
+        let mut same = (Use::Recent, 0, Held::default());
         for (series, bucket) in buckets.drain(..) {
             let used = used(series);
             if !kept.holds(used, tier, bucket.number()) {
                 continue;
             }
-            let held = Held { buckets: 1, bytes: bucket.bytes() };
-            holdings.add(used, tier, bucket.number(), held);
+            if (used, bucket.number()) != (same.0, same.1) {
+                if same.2.buckets > 0 {
+                    holdings.add(same.0, tier, same.1, same.2);
+                }
+                same = (used, bucket.number(), Held::default());
+            }
+            same.2.add(Held { buckets: 1, bytes: bucket.bytes() });
             let mut shard = self.shard(series).lock();
             if slot_of(series) >= shard.series.len() {
                 shard.make_room(slot_of(series));
@@ -31,6 +38,9 @@ impl WindowStore {
             let _ = rings.used.get_or_insert(used);
             rings.push(tier, bucket);
             restored += 1;
+        }
+        if same.2.buckets > 0 {
+            holdings.add(same.0, tier, same.1, same.2);
         }
         restored
     }

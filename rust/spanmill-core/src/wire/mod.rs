@@ -10,12 +10,16 @@ mod explain;
 mod layout;
 mod reader;
 mod response;
+mod span_batch;
 mod trace;
 
 pub use explain::explain_traces;
 pub(crate) use explain::wire_error;
 pub(crate) use layout::Layout;
 pub use response::partial_success;
+pub(crate) use response::span_batch_ack;
+pub use span_batch::with_checksum;
+pub(crate) use span_batch::{Column, SpanBatch, series_attributes};
 pub(crate) use trace::{
     Kind, LATE_SCOPE, ResourceSpans, Scope, ScopeSpans, Span, Spans, Value, attributes,
     resource_spans,

@@ -23,7 +23,8 @@ pub(super) const FIXED64: u32 = 1;
 pub(super) const BYTES: u32 = 2;
 const GROUP_START: u32 = 3;
 const GROUP_END: u32 = 4;
-const FIXED32: u32 = 5;
+/// Wire type of a 4-byte field.
+pub(super) const FIXED32: u32 = 5;
 
 /// No field has this tag, so it stands for the end of a message.
 pub(super) const END: u32 = 0;
@@ -109,6 +110,12 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(*head))
     }
 
+    pub(super) fn fixed32(&mut self) -> Result<u32, Fault> {
+        let (head, rest) = self.rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
+        self.rest = rest;
+        Ok(u32::from_le_bytes(*head))
+    }
+
     /// A length-delimited field's contents.
     #[inline]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
@@ -150,11 +157,7 @@ impl<'a> Reader<'a> {
             VARINT => self.varint().map(drop),
             FIXED64 => self.fixed64().map(drop),
             BYTES => self.bytes().map(drop),
-            FIXED32 => {
-                let (_, rest) = self.rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
-                self.rest = rest;
-                Ok(())
-            }
+            FIXED32 => self.fixed32().map(drop),
             GROUP_START => self.skip_group(tag >> 3, depth + 1),
             GROUP_END => Err(BAD_GROUP),
             _ => Err(BAD_TAG),

@@ -1,4 +1,4 @@
-//! `ExportTraceServiceResponse`, written by hand: two fields.
+//! `ExportTraceServiceResponse` and `SpanBatchAck`, written by hand: a few fields.
 
 /// Encode a response: empty on full success, as the specification asks.
 ///
@@ -20,6 +20,21 @@ pub fn partial_success(rejected: u64, message: &str) -> Vec<u8> {
     response
 }
 
+/// Encode a `SpanBatchAck`; `rejected` is what [`partial_success`] gave for the batch.
+///
+/// It can stand as it is: the first fields of both answers are laid out alike.
+pub(crate) fn span_batch_ack(rejected: &[u8], seq: u64, duplicate: bool) -> Vec<u8> {
+    let mut ack = rejected.to_vec();
+    if seq != 0 {
+        ack.push(2 << 3);
+        push_varint(&mut ack, seq);
+    }
+    if duplicate {
+        ack.extend_from_slice(&[3 << 3, 1]);
+    }
+    ack
+}
+
 fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -37,5 +52,14 @@ mod tests {
     fn golden_bytes() {
         assert!(partial_success(0, "ignored").is_empty());
         assert_eq!(b"\x0a\x07\x08\xac\x02\x12\x02no".to_vec(), partial_success(300, "no"));
+    }
+
+    /// Golden bytes of an ack: what was rejected comes first, and what is zero is left out.
+    #[test]
+    fn golden_acks() {
+        assert_eq!(b"\x10\xac\x02".to_vec(), span_batch_ack(b"", 300, false));
+        let rejected = partial_success(1, "no");
+        let wanted = b"\x0a\x06\x08\x01\x12\x02no\x10\x05\x18\x01".to_vec();
+        assert_eq!(wanted, span_batch_ack(&rejected, 5, true));
     }
 }

@@ -281,10 +281,20 @@ impl<'a> Span<'a> {
 /// Attributes of a resource message.
 pub(crate) fn attributes<'a>(
     message: &'a [u8],
+    attribute: impl FnMut(&'a [u8], Value<'a>),
+) -> Result<(), Fault> {
+    pairs(message, tag(1, BYTES), 2, attribute)
+}
+
+/// Attributes that are fields `wanted` of a message at `depth`.
+pub(super) fn pairs<'a>(
+    message: &'a [u8],
+    wanted: u32,
+    depth: u32,
     mut attribute: impl FnMut(&'a [u8], Value<'a>),
 ) -> Result<(), Fault> {
-    for pair in messages(message, tag(1, BYTES), 2) {
-        key_value(pair?, 3, &mut attribute)?;
+    for pair in messages(message, wanted, depth) {
+        key_value(pair?, depth + 1, &mut attribute)?;
     }
     Ok(())
 }

@@ -579,7 +579,7 @@ impl SimFile {
 }
 
 impl DiskFile for SimFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.state()?.inodes[self.inode].bytes.len() as u64)
     }
 

@@ -128,7 +128,8 @@ impl World {
     pub fn new(seed: u64, weakened: Weakened) -> Self {
         let mut random = Random::new(seed);
         let kind = Kind::draw(&mut random);
-        let kinds = [Known::ByContent, Known::ById, Known::ByContent, Known::Not];
+        let mut kinds = vec![Known::ByContent, Known::ById, Known::ByNumber, Known::Not];
+        kinds.rotate_left(random.below(4) as usize);
         let count = 2 + random.below(3) as usize;
         let clients = (0..).zip(kinds).take(count).map(|(n, known)| Client::new(n, known));
         Self {
@@ -264,7 +265,7 @@ impl World {
         let engine = self.engine.as_ref().expect("runs between crashes");
         let client = &self.clients[who];
         let batch = &client.open[which];
-        let outcome = engine.begin_traces(&batch.bytes, client.sender(batch));
+        let outcome = client.send(batch, engine);
         let known = client.known;
         let name = client.name.clone();
         self.disk.say(&format!(
@@ -292,12 +293,12 @@ impl World {
                 Ok(())
             }
             Err(_) if self.disk.is_off() => Ok(()),
-            Err(Error::Full { .. }) if self.in_trouble => {
+            Err(Error::Full { .. } | Error::Preparing { .. }) if self.in_trouble => {
                 self.report.full += 1;
                 Ok(())
             }
             // Room is made by the tick, here where no thread of the engine's own makes it.
-            Err(Error::Full { .. }) if may_wait => {
+            Err(Error::Full { .. } | Error::Preparing { .. }) if may_wait => {
                 self.tick()?;
                 if self.disk.is_off() { Ok(()) } else { self.send_batch(who, which, false) }
             }

@@ -206,7 +206,7 @@ struct MemoryFile {
 }
 
 impl DiskFile for MemoryFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.disk.0.lock().inodes[self.inode].bytes.len() as u64)
     }
 
