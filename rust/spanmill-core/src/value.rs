@@ -256,6 +256,8 @@ impl Values {
             interned.counts[entry.dimension as usize] -= 1;
             interned.resting.push(id);
         }
+        // The table's order is this process's own: a replay gives ids again in the same.
+        interned.resting.sort_unstable();
         interned.resting.clone()
     }
 

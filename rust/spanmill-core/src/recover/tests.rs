@@ -30,7 +30,7 @@ fn config() -> Config {
     let view = |name: &str, dimensions: &[&str]| {
         json!({
             "name": name, "where": [], "dimensions": dimensions,
-            "measures": ["duration", "ttft"], "distinct": [], "top": [],
+            "measures": ["duration", "ttft"], "distinct": ["tenant"], "top": ["model"],
         })
     };
     let objective = |name: &str, sli: Json, group_by: &[&str]| {
@@ -224,6 +224,16 @@ fn shown(state: &State) -> Json {
             let answer = query::query(state, &question.to_string()).expect("a good question");
             answers.push(serde_json::from_slice::<Json>(&answer).expect("JSON"));
         }
+    }
+    for (dimension, ask) in
+        [("tenant", query::distinct as fn(&State, &str) -> _), ("model", query::top)]
+    {
+        let question = json!({
+            "dimension": dimension, "by": ["model"], "where": [], "window_s": 3_600.0,
+            "end_ns": null, "view": null, "k": 10,
+        });
+        let answer: Vec<u8> = ask(state, &question.to_string()).expect("a good question");
+        answers.push(serde_json::from_slice::<Json>(&answer).expect("JSON"));
     }
     let stats = query::stats(state);
     let time = state.sequence.event_time();
@@ -442,7 +452,7 @@ fn an_older_checkpoint_stands_in() {
 #[test]
 fn a_failed_checkpoint_costs_nothing() {
     let mut failed = 0;
-    for bytes in (0..6_000).step_by(150) {
+    for bytes in (0..16_000).step_by(400) {
         let mut daemon = filled(Weakened::default());
         daemon.disk.set_space(Some(daemon.disk.used() + bytes));
         failed += usize::from(daemon.checkpoint(None).is_err());
