@@ -32,6 +32,10 @@ PROTO_SOURCES := $(wildcard proto/spanmill/v1/*.proto)
 RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) \
   Cargo.toml Cargo.lock $(wildcard rust-toolchain.toml .cargo/config.toml)
 
+# The heap as the daemon has it (python/spanmill/allocator.py): a question's scratch of some
+# megabytes is not mapped afresh each time, which costs as much again as the merge.
+KEEPS_BLOCKS := MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=134217728
+
 .PHONY: help demo test test-peers sim kill bench bench-memory bench-query bench-digest lint docs lock clean toolchain lint-tools
 
 help: ## list the targets
@@ -66,7 +70,7 @@ bench-memory: toolchain ## a million series in a budget, ten times the load, a b
 	  target/release/examples/bench_memory $$scenario || exit 1; done
 
 bench-query: toolchain ## seven quantiles over up to 576,000 centroids beside full ingest; JSON lines
-	cargo run --locked --release --quiet --package spanmill-core --example bench_query
+	$(KEEPS_BLOCKS) cargo run --locked --release --quiet --package spanmill-core --example bench_query
 
 lint: lint-tools $(CORE) $(PROTO) ## ruff, mypy, stubtest, rustfmt and clippy; warnings are errors
 	$(BIN)/ruff check

@@ -184,10 +184,10 @@ def test_a_batch_that_can_never_be_taken_is_dropped(
     with writer_to(daemon.address, batch_size=1, producer_id=b"p" * 16) as writer:
         record(writer, 1)
         assert writer.flush(WITHIN_S)
-        writer._outbox._seq += 5_000
+        writer._feed._outbox._seq += 5_000
         record(writer, 1)
         assert writer.flush(WITHIN_S)
-        writer._outbox._seq -= 5_000
+        writer._feed._outbox._seq -= 5_000
         record(writer, 1)
         assert writer.flush(WITHIN_S)
         assert (2, 1) == (writer.acknowledged, writer.dropped)
@@ -246,10 +246,10 @@ def test_misuse_is_refused(daemon: Daemon) -> None:
 def test_a_forked_process_may_not_use_it(daemon: Daemon) -> None:
     """The writer's thread stays in the process that made it, so another one is told."""
     writer = writer_to(daemon.address)
-    writer._pid += 1
+    writer._feed._pid += 1
     with pytest.raises(RuntimeError, match="forked"):
         record(writer, 1)
-    writer._pid -= 1
+    writer._feed._pid -= 1
     writer.close()
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spanmill.v1 import ingest_pb2
+from spanmill.writer.event import Measures
 
 SCHEMA_VERSION: Final = 1
 TRACE_ID_BYTES: Final = 16
@@ -21,22 +22,6 @@ _LONG_S: Final = 9_000_000_000.0
 
 Integers = NDArray[np.integer[Any]]
 Doubles = NDArray[np.float64]
-
-
-class Measures(TypedDict, total=False):
-    """What an event measures beside its duration; what is left out is absent."""
-
-    ttft_s: float
-    tpot_s: float
-    queue_time_s: float
-    prefill_time_s: float
-    decode_time_s: float
-    cold_start_time_s: float
-    input_tokens: float
-    output_tokens: float
-    cached_tokens: float
-    reasoning_tokens: float
-    cost_usd: float
 
 
 class _Kind(NamedTuple):

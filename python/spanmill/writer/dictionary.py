@@ -1,13 +1,11 @@
 """What events have in common, sent once and named by a number from then on."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from spanmill.v1 import ingest_pb2
-
-Attributes = Mapping[str, str | bool | int | float]
-"""Attributes by their OTLP names, such as `gen_ai.request.model`."""
+from spanmill.writer.event import Attributes
 
 ENTRIES_MAX: Final = 1 << 15
 """A dictionary of so many entries is ended by the next epoch; the daemon takes twice as many."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from google.protobuf.message import DecodeError
+
 from spanmill import _core
 from spanmill.v1 import ingest_pb2
 from spanmill.writer import retry
@@ -201,7 +203,13 @@ class Outbox:
             return
         error = answer.exception() if not answer.cancelled() else None
         if error is None and not answer.cancelled():
-            self._acknowledge(pending, ingest_pb2.SpanBatchAck.FromString(answer.result()))
+            try:
+                ack = ingest_pb2.SpanBatchAck.FromString(answer.result())
+            except DecodeError:
+                # Whoever this was, it was no daemon of ours.
+                self._again(pending, None)
+                return
+            self._acknowledge(pending, ack)
         elif error is not None and retry.wants_dictionary(error):
             pending.dictionary.known = 0
             self._again(pending, None)

@@ -16,7 +16,7 @@ from spanmill.writer.columns import (
     Integers,
     all_microseconds,
 )
-from spanmill.writer.dictionary import Attributes
+from spanmill.writer.event import Attributes
 
 START: Final = "start"
 DURATION: Final = "duration_s"

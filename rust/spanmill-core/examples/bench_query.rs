@@ -4,7 +4,9 @@
 //! minutes of sealed buckets in simulated time, then asks for them at a steady rate,
 //! narrowed to few, some and all series, beside a thread that ingests at full speed
 //! in the newest minute. JSON lines: the ingest rate alone, then for each size the
-//! centroids merged, p50 and p99 of the query, and the ingest rate beside it.
+//! centroids merged, p50 and p99 of the query, and the ingest rate beside it. Last, what a
+//! question costs that meets nothing sealed: a thousand series by ten tenants, from seconds
+//! after the start to a bucket of many values each.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +32,13 @@ const VALUES: u64 = 2_000;
 const SPANS_A_REQUEST: usize = 4_096;
 /// Spans after which simulated time moves on by a second.
 const SPANS_A_SECOND: u64 = 1_000_000;
+/// Series of the questions that meet open buckets alone, by so many tenants, and the values
+/// of each: as they came, as keys, and as a histogram.
+const EDGE_SERIES: u64 = 1_000;
+const EDGE_TENANTS: u64 = 10;
+const EDGE_VALUES: [u64; 4] = [150, 700, 2_000, 6_000];
+const EDGE_QUERIES: f64 = 50.0;
+const EDGE_QUERIES_A_SECOND: f64 = 50.0;
 const RANKS: [f64; 7] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999];
 
 fn main() -> Result<(), Failure> {
@@ -68,7 +77,44 @@ fn main() -> Result<(), Failure> {
             "ingest_beside_spans_a_second": ingested,
         }))?;
     }
-    Ok(())
+    EDGE_VALUES.into_iter().try_for_each(ask_edge)
+}
+
+/// What asking for nothing but open buckets costs, each of so many values.
+fn ask_edge(values: u64) -> Result<(), Failure> {
+    let rig = Rig::new(START_S + 10);
+    let models: Vec<String> = (0..EDGE_SERIES / EDGE_TENANTS).map(|at| format!("m-{at}")).collect();
+    for tenant in 0..EDGE_TENANTS {
+        let span = |number: u64| Span {
+            end_ns: START_S * SECOND_NS,
+            model: &models[number as usize % models.len()],
+            ttft_s: ttft_s(number * EDGE_TENANTS + tenant),
+            output_tokens: 100,
+        };
+        let events = values * models.len() as u64;
+        for first in (0..events).step_by(SPANS_A_REQUEST) {
+            let spans: Vec<Span<'_>> =
+                (first..(first + SPANS_A_REQUEST as u64).min(events)).map(span).collect();
+            rig.send(&format!("tenant-{tenant}"), &spans);
+        }
+    }
+    let question = json!({"measure": "ttft", "q": RANKS, "by": ["tenant"], "where": [],
+        "window_s": 300, "end_ns": null, "view": null});
+    let question = question.to_string();
+    let length = Duration::from_secs_f64(EDGE_QUERIES / EDGE_QUERIES_A_SECOND);
+    let (mut took, cpu) = std::thread::scope(|scope| {
+        let work = || {
+            ask(&rig, &question, length, EDGE_QUERIES_A_SECOND).map_err(|error| error.to_string())
+        };
+        let asker = named(&format!("edge-{values}")).spawn_scoped(scope, work)?;
+        Ok::<_, Failure>(asker.join().map_err(|_| "the asking thread panicked")??)
+    })?;
+    took.sort_unstable();
+    say(&json!({
+        "open_series": EDGE_SERIES, "values_a_series": values, "queries": took.len(),
+        "p50_ms": took[took.len() / 2].as_secs_f64() * 1e3,
+        "mean_cpu_ms": cpu.map(|cpu| cpu.as_secs_f64() * 1e3 / took.len() as f64),
+    }))
 }
 
 fn say(line: &serde_json::Value) -> Result<(), Failure> {
@@ -150,6 +196,11 @@ fn ask(
     Ok((took, cpu_time().zip(cpu).map(|(after, before)| after - before)))
 }
 
+/// A thread that a profiler tells apart.
+fn named(name: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(name.to_owned())
+}
+
 /// Run `work` beside a thread that ingests at full speed; its result, and spans a second.
 fn beside<T: Send>(
     rig: &Rig,
@@ -158,8 +209,6 @@ fn beside<T: Send>(
 ) -> Result<(T, u64), Failure> {
     let (stop, ingested) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        // Named, so that a profiler tells them apart.
-        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let feeder = named("feeder").spawn_scoped(scope, || feed(rig, models, &stop, &ingested))?;
         let start = Instant::now();
         let asker = named("asker").spawn_scoped(scope, || work().map_err(|it| it.to_string()))?;

@@ -381,10 +381,15 @@ impl Groups {
         }
     }
 
-    /// Count one event, good or bad.
     #[inline]
-    pub(crate) fn tally(&mut self, group: u32, second: i64, good: bool) {
+    fn tally(&mut self, group: u32, second: i64, good: bool) {
         let counts = Counts { good: u64::from(good), bad: u64::from(!good) };
+        self.tally_many(group, second, counts);
+    }
+
+    /// Count events of one group and second.
+    #[inline]
+    pub(crate) fn tally_many(&mut self, group: u32, second: i64, counts: Counts) {
         // Event times of a batch mostly rise, so a group's newest tally is the one.
         let latest = self.latest.get(group as usize).copied().unwrap_or(u32::MAX);
         match self.tallies.get_mut(latest as usize) {

@@ -105,6 +105,36 @@ fn merging_forgets_the_order() {
     }
 }
 
+/// Open buckets merge as sealed ones do: in any order, inside the error that is stated, and a
+/// constant stays that constant.
+#[test]
+fn open_buckets_merge_in_any_order() {
+    for law in ["lognormal-1", "pareto-1.5", "integer-ms"] {
+        let values = stream(law, 300_000, 29);
+        let model = Model::new(Transform::Standard, values.clone());
+        for part in [150, 1_900, 30_000] {
+            let parts: Vec<OpenDigest> =
+                values.chunks(part).map(|part| digest_of(part, 500)).collect();
+            let merged = |parts: &mut dyn Iterator<Item = &OpenDigest>| {
+                let mut merger = Merger::new(Transform::Standard);
+                parts.for_each(|part| merger.push_open(part));
+                merger.finish()
+            };
+            let forward = merged(&mut parts.iter());
+            assert_eq!(forward.to_bytes(), merged(&mut parts.iter().rev()).to_bytes(), "{law}");
+            for (q, got) in RANKS.into_iter().zip(forward.quantiles(&RANKS).expect("not empty")) {
+                let error = model.rank_error(got.value, q);
+                assert!(error <= got.rank_error, "{law}, {part} each, q={q}: {error} > {got:?}");
+            }
+        }
+    }
+    let parts = vec![digest_of(&[100.0; 2_000], 500); 30];
+    let mut merger = Merger::new(Transform::Standard);
+    parts.iter().for_each(|part| merger.push_open(part));
+    let constant = merger.finish().quantiles(&RANKS).expect("not empty");
+    assert!(constant.iter().all(|at| at.value == 100.0), "{constant:?}");
+}
+
 /// A value falls into the OTLP bucket whose lower limit it passes and whose upper limit it
 /// does not, from each tier of an open bucket and from an exact digest.
 #[test]

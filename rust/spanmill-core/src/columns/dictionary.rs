@@ -59,7 +59,11 @@ pub(super) struct Dictionary {
     /// Round of ids that an entry is resolved in.
     rounds: Vec<u64>,
     /// Batch that an entry was last met in.
-    met: Vec<u64>,
+    batches: Vec<u64>,
+    /// The how manieth it was there.
+    turns: Vec<u32>,
+    /// Entries that the batch under way has met, in their order.
+    met: Vec<u32>,
     /// Its account in that batch.
     accounts: Vec<u32>,
     /// Its values that companions count in that batch, entry by entry.
@@ -122,7 +126,8 @@ impl Dictionary {
             refused: None,
         });
         self.rounds.push(NO_ROUND);
-        self.met.push(0);
+        self.batches.push(0);
+        self.turns.push(0);
         self.accounts.push(0);
         self.bytes += series.len() + size_of::<Entry>() + 4 * size_of::<u64>();
         Ok(())
@@ -135,6 +140,7 @@ impl Dictionary {
     /// A batch begins.
     pub(super) fn begin_batch(&mut self, context: Context<'_>) {
         self.batch += 1;
+        self.met.clear();
         self.width = context.plan.groupings().count();
         self.places.resize(self.len() * self.width, PENDING);
         let wide = context.plan.wide.as_ref().map_or(0, |plan| plan.columns.len());
@@ -156,7 +162,7 @@ impl Dictionary {
         batch: &mut Batch,
         context: Context<'_>,
     ) -> Result<u32> {
-        if self.met[entry as usize] != self.batch {
+        if self.batches[entry as usize] != self.batch {
             self.meet(entry as usize, batch, context)?;
         }
         Ok(self.accounts[entry as usize])
@@ -170,7 +176,9 @@ impl Dictionary {
         }
         let entry = &self.entries[at];
         self.accounts[at] = batch.accounts.place(entry.source, entry.tenant);
-        self.met[at] = self.batch;
+        self.batches[at] = self.batch;
+        self.turns[at] = self.met.len() as u32;
+        self.met.push(at as u32);
         Ok(())
     }
 
@@ -223,6 +231,17 @@ impl Dictionary {
             self.provisional.push(entry);
         }
         series
+    }
+
+    /// Entries that the batch under way has met.
+    pub(super) fn met(&self) -> &[u32] {
+        &self.met
+    }
+
+    /// Place of an entry among those.
+    #[inline]
+    pub(super) fn turn(&self, entry: u32) -> usize {
+        self.turns[entry as usize] as usize
     }
 
     /// What companions count of an entry.

@@ -3,10 +3,12 @@
 use super::dictionary::Dictionary;
 use super::sent::{MeasureColumn, Sent, Values};
 use crate::batch::{Batch, Context, event_time, refusal, seconds, tpot};
+use crate::budget::Counts;
 use crate::clock::SECOND_NS;
 use crate::convention::Flaw;
 use crate::error::{Error, Result};
 use crate::ledger::Rejection;
+use crate::sli::Verdict;
 use crate::view::Plan;
 use crate::window::NOT_TAKEN;
 
@@ -266,21 +268,81 @@ fn fill_series(batch: &mut Batch, dictionary: &mut Dictionary, plan: &Plan) {
     }
 }
 
+/// Events of a batch by what they have in common, and second: a cell each.
+///
+/// All objectives count in the same cells, so that an event costs each of them a comparison and an
+/// addition; groups are looked for once a cell.
+struct Cells {
+    /// Of each event.
+    places: Vec<u32>,
+    /// Entry and second of each cell.
+    known: Vec<(u32, i64)>,
+}
+
+/// A batch whose events lie further apart has more cells than this many an event: it is unusual.
+const CELLS_MAX: usize = 4;
+
+impl Cells {
+    fn of(batch: &Batch, dictionary: &Dictionary) -> Option<Self> {
+        let first = batch.oldest_ns.div_euclid(SECOND_NS);
+        let last = batch.newest_ns?.div_euclid(SECOND_NS);
+        let seconds = usize::try_from(last - first).ok()?.checked_add(1)?;
+        let cells = seconds.checked_mul(dictionary.met().len())?;
+        if cells > CELLS_MAX * batch.entries.len().max(64) {
+            return None;
+        }
+        let start_ns = first * SECOND_NS;
+        let place = |(entry, ends_ns): (&u32, &i64)| {
+            let second = ((ends_ns - start_ns) as u64 / SECOND_NS as u64) as usize;
+            (dictionary.turn(*entry) * seconds + second) as u32
+        };
+        let places = batch.entries.iter().zip(&batch.ends_ns).map(place).collect();
+        let entries = dictionary.met().iter();
+        let known = entries.flat_map(|it| (first..=last).map(|second| (*it, second))).collect();
+        Some(Self { places, known })
+    }
+}
+
 /// Good and bad of each objective.
 fn tally(batch: &mut Batch, dictionary: &mut Dictionary, plan: &Plan) {
-    let mut verdicts = Vec::with_capacity(batch.entries.len());
+    if plan.objectives.is_empty() {
+        return;
+    }
+    let cells = Cells::of(batch, dictionary);
+    let mut verdicts: Vec<Verdict> = Vec::with_capacity(batch.entries.len());
+    let mut counts: Vec<[u32; 4]> = Vec::new();
     let first = plan.views.len();
     let objectives = batch.groups[first..].iter_mut().zip(&plan.objectives);
     for (at, (groups, grouped)) in (first..).zip(objectives) {
         verdicts.clear();
         grouped.objective.sli.judge_all(&batch.measures, &batch.failed, &mut verdicts);
-        let events = verdicts.iter().zip(&batch.entries).zip(&batch.ends_ns);
-        for ((verdict, entry), ends_ns) in events {
-            let Some(good) = *verdict else { continue };
-            let group = dictionary.series(*entry, (at, &grouped.grouping), groups);
-            if group != NOT_TAKEN {
-                groups.tally(group, ends_ns.div_euclid(SECOND_NS), good);
+        let mut add = |entry: u32, second: i64, counts: Counts| {
+            if counts.total() > 0 {
+                let group = dictionary.series(entry, (at, &grouped.grouping), groups);
+                if group != NOT_TAKEN {
+                    groups.tally_many(group, second, counts);
+                }
             }
+        };
+        let Some(cells) = &cells else {
+            for (verdict, (entry, ends_ns)) in
+                verdicts.iter().zip(batch.entries.iter().zip(&batch.ends_ns))
+            {
+                let (good, bad) = (*verdict == Verdict::Good, *verdict == Verdict::Bad);
+                let counts = Counts { good: good.into(), bad: bad.into() };
+                add(*entry, ends_ns.div_euclid(SECOND_NS), counts);
+            }
+            continue;
+        };
+        counts.clear();
+        counts.resize(cells.known.len(), [0; 4]);
+        for (verdict, place) in verdicts.iter().zip(&cells.places) {
+            counts[*place as usize][*verdict as usize] += 1;
+        }
+        for ((entry, second), counts) in cells.known.iter().zip(&counts) {
+            let of = |verdict: Verdict| u64::from(counts[verdict as usize]);
+            let counts = Counts { good: of(Verdict::Good), bad: of(Verdict::Bad) };
+            add(*entry, *second, counts);
         }
     }
 }

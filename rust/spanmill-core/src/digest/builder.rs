@@ -69,16 +69,19 @@ impl Builder {
 
     /// Add values; returns how many were refused: not a number, infinite, or off the axis.
     pub fn add(&mut self, values: &[f64]) -> u64 {
-        let refused_before = self.totals.refused;
+        let (transform, refused_before) = (self.transform, self.totals.refused);
         for chunk in values.chunks(CHUNK) {
-            if self.transform.holds_all(chunk) {
-                self.add_held(chunk);
+            if self.transform.holds_all_positive(chunk) {
+                // What most batches are: nothing is asked of a value twice.
+                self.add_held(chunk, Working::add_positive);
+            } else if self.transform.holds_all(chunk) {
+                self.add_held(chunk, |working, chunk| working.add(transform, chunk));
             } else {
                 let held: Vec<f64> =
                     chunk.iter().copied().filter(|&value| self.transform.holds(value)).collect();
                 let refused = (chunk.len() - held.len()) as u64;
                 self.totals.refused = self.totals.refused.saturating_add(refused);
-                self.add_held(&held);
+                self.add_held(&held, |working, held| working.add(transform, held));
             }
         }
         self.totals.refused - refused_before
@@ -86,12 +89,12 @@ impl Builder {
 
     /// Add at most [`CHUNK`] values that the axis holds.
     #[inline]
-    fn add_held(&mut self, values: &[f64]) {
+    fn add_held(&mut self, values: &[f64], add: impl Fn(&mut Working, &[f64])) {
         self.totals.add_all(values);
         self.make_room();
         match &mut self.tier {
             Tier::Exact(exact) => exact.extend_from_slice(values),
-            Tier::Working(working) => working.add(self.transform, values),
+            Tier::Working(working) => add(working, values),
         }
     }
 

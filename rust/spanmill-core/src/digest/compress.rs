@@ -1,6 +1,7 @@
 //! Sorted weighted keys to centroids, in one pass.
 
 use super::gaps::Watch;
+use super::radix;
 use super::scale;
 
 /// Centroids a sealed digest may hold: 1,600 B at 8 B each.
@@ -73,7 +74,7 @@ impl Item {
     }
 
     /// Cut the first `weight` values off an even spread.
-    fn split(self, weight: u64) -> (Self, Self) {
+    pub(super) fn split(self, weight: u64) -> (Self, Self) {
         let share = weight as f64 / self.weight as f64;
         let cut = (2.0 * f64::from(self.spread) * share) as i32;
         let start = self.key - self.spread;
@@ -86,9 +87,32 @@ impl Item {
     }
 }
 
+/// Items looked at together where a source can.
+pub(super) const BLOCK: usize = 8;
+
 /// Something sorted that a walk reads as items.
 pub(super) trait Source: Copy {
+    /// How many are looked at one by one before a block is tried again.
+    const SINGLY: usize = usize::MAX;
+
     fn item(self) -> Item;
+
+    /// Several as one, where none of them is a tie that may have to stay alone.
+    #[inline]
+    fn block(_items: &[Self; BLOCK]) -> Option<Block> {
+        None
+    }
+}
+
+/// What a centroid needs to know of several items.
+pub(super) struct Block {
+    /// Keys of the first and the last.
+    pub ends: (i32, i32),
+    pub weight: u32,
+    /// Sum of weights times keys, from the first key on.
+    pub offset_sum: u64,
+    /// All are values, not means.
+    pub pure: bool,
 }
 
 impl Source for Item {
@@ -141,6 +165,27 @@ impl Cluster {
         self.weight += item.weight;
         self.offset_sum +=
             (i64::from(item.key) - i64::from(self.first)) as f64 * item.weight() as f64;
+    }
+
+    /// Absorb single values, given as places from the cluster's first key up.
+    #[inline]
+    fn absorb_values(&mut self, values: &[u32]) {
+        let Some(&last) = values.last() else { return };
+        let first = radix::place(self.first);
+        let sum: u64 = values.iter().map(|&value| u64::from(value - first)).sum();
+        self.last = radix::key(last);
+        self.weight += values.len() as u64;
+        self.offset_sum += sum.cast_signed() as f64;
+    }
+
+    #[inline]
+    fn absorb_block(&mut self, block: &Block) {
+        self.pure &= block.pure;
+        self.last = block.ends.1;
+        self.weight += u64::from(block.weight);
+        let start = i64::from(block.ends.0) - i64::from(self.first);
+        self.offset_sum += start as f64 * f64::from(block.weight);
+        self.offset_sum += block.offset_sum.cast_signed() as f64;
     }
 
     fn finish(self) -> Item {
@@ -362,10 +407,46 @@ impl<'a> Pass<'a> {
     }
 
     /// Let the items that belong to the open centroid join it; returns those that do not.
-    ///
-    /// What most items take, so it keeps to local variables.
     #[inline]
     fn absorb_run<'b, T: Source>(&mut self, items: &'b [T]) -> &'b [T] {
+        // Where a slot holds few, trying a block costs more than it gains.
+        if items.len() < BLOCK * (self.limits.len() - self.slot) {
+            return self.absorb_each(items);
+        }
+        let mut rest = items;
+        loop {
+            rest = self.absorb_blocks(rest);
+            let (next, others) = rest.split_at(rest.len().min(T::SINGLY));
+            let left = self.absorb_each(next);
+            if !left.is_empty() || others.is_empty() {
+                return &rest[next.len() - left.len()..];
+            }
+            rest = others;
+        }
+    }
+
+    /// The same while all of a block surely belong.
+    #[inline]
+    fn absorb_blocks<'b, T: Source>(&mut self, items: &'b [T]) -> &'b [T] {
+        let Some(cluster) = &mut self.open else { return items };
+        let suspect = self.watch.as_ref().map_or(i64::MAX, Watch::suspect);
+        let mut rest = items;
+        while let Some((items, others)) = rest.split_first_chunk()
+            && let Some(block) = T::block(items)
+            && self.before + f64::from(block.weight) <= self.end
+            && i64::from(block.ends.1) - i64::from(self.last.key) <= suspect
+        {
+            cluster.absorb_block(&block);
+            self.before += f64::from(block.weight);
+            self.last = items[BLOCK - 1].item();
+            rest = others;
+        }
+        rest
+    }
+
+    /// The same one by one. What most items take, so it keeps to local variables.
+    #[inline]
+    fn absorb_each<'b, T: Source>(&mut self, items: &'b [T]) -> &'b [T] {
         let Some(cluster) = self.open else { return items };
         let (mut open, mut before, mut last) = (cluster, self.before, self.last);
         let (slot_end, alone) = (self.end, self.alone_share * self.width);
@@ -391,6 +472,47 @@ impl<'a> Pass<'a> {
         }
         (self.open, self.before, self.last) = (Some(open), before, last);
         &items[end..]
+    }
+
+    /// Walk on over single values, given as places; the last centroid stays open.
+    pub(super) fn walk_values(&mut self, values: &[u32]) {
+        let mut rest = self.absorb_values(values);
+        while let Some((&value, others)) = rest.split_first() {
+            let item = Item::tie(radix::key(value), 1);
+            self.look(item);
+            self.push(item);
+            self.last = item;
+            rest = self.absorb_values(others);
+        }
+    }
+
+    /// Let the values that belong to the open centroid join it; returns those that do not.
+    ///
+    /// Their ranks follow from how many there are, so that only sums are left to do.
+    #[inline]
+    fn absorb_values<'b>(&mut self, values: &'b [u32]) -> &'b [u32] {
+        let Some(cluster) = &mut self.open else { return values };
+        let room = self.end - self.before - 0.5;
+        if room < 0.0 {
+            return values;
+        }
+        let mut fits = values.len().min(room as usize + 1);
+        let suspect = self.watch.as_ref().map_or(i64::MAX, Watch::suspect);
+        let mut last = radix::place(self.last.key);
+        let is_gap = |from: u32, to: u32| i64::from(to) - i64::from(from) > suspect;
+        if fits > 0 && is_gap(last, values[fits - 1]) {
+            // All of them together lie so far apart: one step may.
+            let gap = values[..fits]
+                .iter()
+                .position(|&value| is_gap(std::mem::replace(&mut last, value), value));
+            fits = gap.unwrap_or(fits);
+        }
+        let (joining, rest) = values.split_at(fits);
+        let Some(&last) = joining.last() else { return values };
+        cluster.absorb_values(joining);
+        self.before += fits as f64;
+        self.last = Item::tie(radix::key(last), 1);
+        rest
     }
 
     /// Push a spread item, cut where limits fall inside it.
@@ -473,6 +595,40 @@ mod tests {
         assert!(out.windows(2).all(|pair| pair[0].key <= pair[1].key));
         assert_eq!((1, 1), (out[0].weight, out[out.len() - 1].weight));
         assert!(out.len() <= CENTROIDS, "{}", out.len());
+    }
+
+    /// Single values give the centroids that they give as items, gaps and ties included.
+    #[test]
+    fn values_are_items() {
+        let crowd = (0..20_000).map(|it| it * it / 5_000);
+        let keys: Vec<i32> = crowd.chain(9_000_000..9_004_000).chain([i32::MAX - 1]).collect();
+        let limits: Vec<f64> = scale::limits(keys.len() as u64, CENTROIDS).collect();
+        let items = singles(keys.iter().copied());
+        let values: Vec<u32> = keys.iter().map(|&key| radix::place(key)).collect();
+        let of_items = condense(|pass| pass.walk_on(&items), 0, &limits, Vec::new());
+        let of_values = condense(|pass| pass.walk_values(&values), 0, &limits, Vec::new());
+        assert_eq!(of_items, of_values);
+    }
+
+    /// Words, which are looked at in blocks, give the centroids that their items give.
+    #[test]
+    fn words_are_items() {
+        let weight = |at: i32| (at % 7 + if at % 41 == 0 { 9_000 } else { 1 }) as u64;
+        let item = |at: i32| match at % 11 {
+            0 => Item::tie(at * 600, weight(at)),
+            _ => Item::mean(at * 600 + at % 5, weight(at)),
+        };
+        let items: Vec<Item> = (0..9_000).chain(40_000..41_000).map(item).collect();
+        let words: Vec<u64> = items.iter().filter_map(|item| item.as_word()).collect();
+        let count = items.iter().map(|item| item.weight).sum();
+        let of = |clusters| {
+            let of_items = compress(&items, count, clusters, MERGED_GAP);
+            (of_items, compress(&words, count, clusters, MERGED_GAP))
+        };
+        for clusters in [20, CENTROIDS, 4 * CENTROIDS] {
+            let (of_items, of_words) = of(clusters);
+            assert_eq!(of_items, of_words, "{clusters} centroids");
+        }
     }
 
     /// A tie of a million equal values stays one exact centroid.

@@ -54,6 +54,15 @@ impl Side {
         Some((self.first + first as u32, self.first + last as u32))
     }
 
+    /// Keep no more bins than hold something.
+    fn trim(&mut self) {
+        let Some((first, last)) = self.occupied() else { return };
+        if length(Some((first, last))) < self.bins.len() {
+            let bins = &self.bins[(first - self.first) as usize..=(last - self.first) as usize];
+            *self = Self { first, bins: bins.into() };
+        }
+    }
+
     fn held(&self) -> impl DoubleEndedIterator<Item = (u32, Bin)> {
         let numbered = self.bins.iter().enumerate().map(|(at, &bin)| (self.first + at as u32, bin));
         numbered.filter(|(_, bin)| bin.count > 0)
@@ -217,6 +226,12 @@ impl LogHistogram {
         let finer = self.shift - other.shift;
         self.positive.take_in(&other.positive, self.shift, finer);
         self.negative.take_in(&other.negative, self.shift, finer);
+    }
+
+    /// Give back the bins at either end that hold nothing; what is held stays as it is.
+    pub(super) fn trim(&mut self) {
+        self.positive.trim();
+        self.negative.trim();
     }
 
     /// The bins that hold something.
@@ -402,6 +417,18 @@ mod tests {
             let (mut left, right) = (of(&one), of(&two));
             left.absorb(&right);
             prop_assert_eq!((together.items(), together.shift), (left.items(), left.shift));
+        }
+
+        /// Trimming leaves no trace in what is held, nor in what is added afterwards.
+        #[test]
+        fn trimming_leaves_no_trace(one in keys(200), two in keys(50)) {
+            let together = of(&[one.clone(), two.clone()].concat());
+            let (mut trimmed, untrimmed) = (of(&one), of(&one));
+            trimmed.trim();
+            prop_assert_eq!(untrimmed.items(), trimmed.items());
+            prop_assert!(trimmed.heap_bytes() <= untrimmed.heap_bytes());
+            trimmed.add_all(&two);
+            prop_assert_eq!((together.items(), together.shift), (trimmed.items(), trimmed.shift));
         }
 
         /// A tie keeps its key, exactly while bins are no wider than an offset has bits.

@@ -189,6 +189,13 @@ impl Transform {
         }
     }
 
+    /// Whether all of `values` are held and above 0, where [`of_positive`] gives their keys.
+    #[inline]
+    pub(super) fn holds_all_positive(self, values: &[f64]) -> bool {
+        let inside = |x: &f64| (MIN_MAGNITUDE..MAX_MAGNITUDE).contains(x);
+        self == Self::Standard && values.iter().fold(true, |all, x| all & inside(x))
+    }
+
     /// Key of a value that the axis [`holds`](Self::holds).
     #[inline]
     pub(super) fn key(self, x: f64) -> i32 {

@@ -89,6 +89,15 @@ impl OpenDigest {
         }
     }
 
+    /// Give back room that a histogram has for values to come: few will.
+    pub(crate) fn settle(&mut self) {
+        if let Inner::Busy(busy) = &mut self.0
+            && let Some(histogram) = &mut busy.histogram
+        {
+            histogram.trim();
+        }
+    }
+
     /// Add everything `other` holds, as if its values had been added here.
     pub(crate) fn absorb(&mut self, other: &Self) {
         match (&mut self.0, &other.0) {

@@ -1,6 +1,6 @@
 //! A sealed digest: immutable, shared, mergeable.
 
-use super::compress::{Item, Source};
+use super::compress::{BLOCK, Block, Item, Source};
 use super::curve::{Curve, Place};
 use super::error::DigestError;
 use super::key::Transform;
@@ -9,10 +9,14 @@ use super::open::EXACT_MAX;
 use super::radix;
 use super::totals::Totals;
 
-const PURE: u64 = 1 << 31;
+/// Set in the word of a tie.
+pub(super) const PURE: u64 = 1 << 31;
 const ESCAPED: u64 = 1 << 30;
 /// First weight that does not fit into a centroid's word.
 const WORD_WEIGHT_MAX: u64 = ESCAPED - 1;
+
+/// Keys that a block of words may span: with its weights the sum of products fits 64 bits.
+const OFFSETS_MAX: u32 = 1 << 31;
 
 /// Mean value and weight of one centroid, as other engines store it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,27 +86,71 @@ pub(super) fn word_key(word: u64) -> i32 {
     radix::key(word_place(word))
 }
 
+/// The weight of a word that is not escaped.
+#[inline]
+pub(super) fn word_weight(word: u64) -> u64 {
+    word & WORD_WEIGHT_MAX
+}
+
 /// The centroid of a word that is not escaped.
 #[inline]
 pub(super) fn word_item(word: u64) -> Item {
-    let weight = word & WORD_WEIGHT_MAX;
+    let weight = word_weight(word);
     let key = word_key(word);
     if word & PURE == 0 { Item::mean(key, weight) } else { Item::tie(key, weight) }
 }
 
 /// A word is read as its item.
 impl Source for u64 {
+    const SINGLY: usize = BLOCK;
+
     #[inline]
     fn item(self) -> Item {
         word_item(self)
     }
+
+    #[inline]
+    fn block(words: &[Self; BLOCK]) -> Option<Block> {
+        let (first, last) = (word_place(words[0]), word_place(words[BLOCK - 1]));
+        let (mut weight, mut offset_sum, mut pure, mut ties) = (0, 0, PURE, 0);
+        for &word in words {
+            let one = word_weight(word);
+            weight += one;
+            // What passes 64 bits is not used.
+            offset_sum = u64::wrapping_add(offset_sum, u64::from(word_place(word) - first) * one);
+            pure &= word;
+            // A tie's weight passes 1, a mean's bit for ties is not set.
+            ties |= (word & PURE) * (one >> 1);
+        }
+        let weight = u32::try_from(weight).ok()?;
+        // Weights have 30 bits, so that eight products fit.
+        let fits = ties == 0 && last - first < OFFSETS_MAX;
+        fits.then(|| Block {
+            ends: (radix::key(first), radix::key(last)),
+            weight,
+            offset_sum,
+            pure: pure != 0,
+        })
+    }
+}
+
+/// Whether two words are one tie.
+#[inline]
+fn is_one_tie(one: u64, two: u64) -> bool {
+    // Equal places and purity in both, in one comparison.
+    ((one ^ two) | (!one & PURE)) & !WORD_WEIGHT_MAX & !ESCAPED == 0
 }
 
 /// Join sorted words that are one tie; `false` where the weight of one does not fit a word.
 pub(super) fn join_words(words: &mut Vec<u64>) -> bool {
+    let next = words.get(1..).unwrap_or_default();
+    // Measures that are no whole numbers have none, or few: looking for them is a third of joining.
+    if !words.iter().zip(next).fold(false, |any, (&one, &two)| any | is_one_tie(one, two)) {
+        return true;
+    }
     let mut fits = true;
     words.dedup_by(|word, kept| {
-        let tie = word_place(*word) == word_place(*kept) && *word & *kept & PURE != 0;
+        let tie = is_one_tie(*word, *kept);
         let weight = (*word & WORD_WEIGHT_MAX) + (*kept & WORD_WEIGHT_MAX);
         fits &= !tie || weight <= WORD_WEIGHT_MAX;
         if tie && weight <= WORD_WEIGHT_MAX {

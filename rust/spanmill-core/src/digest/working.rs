@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::compress::{Item, Pass, Source, condense, push_joined};
+use super::compress::{Item, Pass, condense, push_joined};
 use super::key::{self, Transform};
 use super::radix;
 use super::scale;
@@ -67,13 +67,19 @@ impl Working {
     /// Add values that the axis holds.
     #[inline]
     pub(super) fn add(&mut self, transform: Transform, values: &[f64]) {
-        // One branch a batch, not one a value.
-        let positive = values.iter().fold(true, |all, &value| all & (value > 0.0));
-        if transform == Transform::Standard && positive {
-            self.buffer.extend(values.iter().map(|&value| radix::place(key::of_positive(value))));
-        } else {
-            self.buffer.extend(values.iter().map(|&value| radix::place(transform.key(value))));
-        }
+        self.buffer.extend(values.iter().map(|&value| radix::place(transform.key(value))));
+        self.flush_if_full();
+    }
+
+    /// The same where [`holds_all_positive`](Transform::holds_all_positive).
+    #[inline]
+    pub(super) fn add_positive(&mut self, values: &[f64]) {
+        self.buffer.extend(values.iter().map(|&value| radix::place(key::of_positive(value))));
+        self.flush_if_full();
+    }
+
+    #[inline]
+    fn flush_if_full(&mut self) {
         if self.buffer.len() >= BUFFER {
             self.flush();
         }
@@ -168,14 +174,6 @@ impl Working {
     }
 }
 
-/// A place is read as one value.
-impl Source for u32 {
-    #[inline]
-    fn item(self) -> Item {
-        Item::tie(radix::key(self), 1)
-    }
-}
-
 /// Walk over sorted values and centroids as one, without writing them down together.
 fn walk(pass: &mut Pass<'_>, values: &[u32], centroids: &[Item]) {
     let mut rest = values;
@@ -183,9 +181,9 @@ fn walk(pass: &mut Pass<'_>, values: &[u32], centroids: &[Item]) {
         let place = radix::place(centroid.key);
         let below = rest.iter().position(|&value| value > place).unwrap_or(rest.len());
         let (run, above) = rest.split_at(below);
-        pass.walk_on(run);
+        pass.walk_values(run);
         pass.walk_on(std::slice::from_ref(centroid));
         rest = above;
     }
-    pass.walk_on(rest);
+    pass.walk_values(rest);
 }

@@ -39,13 +39,32 @@ pub(crate) trait Sli: Send + Sync {
     fn judge(&self, event: &Event<'_>) -> Option<bool>;
 
     /// Judge many events with one call; `rows` has as many as `errors`, one after another.
-    fn judge_all(&self, rows: &[f64], errors: &[bool], verdicts: &mut Vec<Option<bool>>) {
-        let stride = rows.len().checked_div(errors.len()).unwrap_or(0);
-        verdicts.extend(errors.iter().enumerate().map(|(at, error)| {
-            let measures = &rows[at * stride..][..stride];
-            self.judge(&Event { measures, error: *error })
-        }));
+    fn judge_all(&self, rows: &[f64], errors: &[bool], verdicts: &mut Vec<Verdict>) {
+        let verdict = |measures, error: &bool| match self.judge(&Event { measures, error: *error })
+        {
+            Some(false) => Verdict::Bad,
+            Some(true) => Verdict::Good,
+            None => Verdict::Absent,
+        };
+        match rows.len().checked_div(errors.len()) {
+            // A plan may need no measures at all.
+            None | Some(0) => verdicts.extend(errors.iter().map(|error| verdict(&[], error))),
+            Some(stride) => {
+                let events = rows.chunks_exact(stride).zip(errors);
+                verdicts.extend(events.map(|(row, error)| verdict(row, error)));
+            }
+        }
     }
+}
+
+/// What became of one event of many; counters are indexed by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Verdict {
+    Bad,
+    Good,
+    /// The indicator does not apply.
+    Absent,
 }
 
 /// Measures that an indicator needs filled.

@@ -9,8 +9,62 @@ use crate::digest::{EXACT_MAX, Merger, OpenDigest};
 /// there are measures, for every event.
 pub(super) const ROWS_MAX: usize = 256;
 
-/// Digests of a bucket with more events than its rows hold, one a measure.
-struct Digests(Box<[OpenDigest]>);
+/// What a bucket with more events than its rows hold keeps apart, so that small ones stay small.
+struct Busy {
+    /// Rows that wait.
+    rows: Box<[f64]>,
+    /// One a measure.
+    digests: Box<[OpenDigest]>,
+}
+
+enum Store {
+    /// Row-major, NaN where a measure is absent.
+    Rows(Box<[f64]>),
+    Busy(Box<Busy>),
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::Rows(Box::default())
+    }
+}
+
+impl Store {
+    #[inline]
+    fn rows(&self) -> &[f64] {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::Busy(busy) => &busy.rows,
+        }
+    }
+
+    #[inline]
+    fn rows_mut(&mut self) -> &mut Box<[f64]> {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::Busy(busy) => &mut busy.rows,
+        }
+    }
+
+    fn digests(&self) -> Option<&[OpenDigest]> {
+        match self {
+            Self::Rows(_) => None,
+            Self::Busy(busy) => Some(&busy.digests),
+        }
+    }
+
+    /// The digests, made where there are none.
+    fn busy(&mut self, measures: usize) -> &mut Busy {
+        if let Self::Rows(rows) = self {
+            let (rows, digests) = (std::mem::take(rows), default_digests(measures));
+            *self = Self::Busy(Box::new(Busy { rows, digests }));
+        }
+        match self {
+            Self::Busy(busy) => busy,
+            Self::Rows(_) => unreachable!("it has just been made busy"),
+        }
+    }
+}
 
 /// Events of one series and bucket: a buffer of rows, then a digest per measure.
 ///
@@ -19,12 +73,9 @@ struct Digests(Box<[OpenDigest]>);
 pub(crate) struct OpenBucket {
     /// Its start in seconds over the bucket width; i32 holds that of every i64 of nanoseconds.
     pub number: i32,
-    /// Values in `rows`; the rest of it is room.
+    /// Values in the rows; the rest of them is room.
     pub(super) filled: u32,
-    /// Row-major, NaN where a measure is absent.
-    rows: Box<[f64]>,
-    /// None until the first spread.
-    digests: Option<Box<Digests>>,
+    store: Store,
 }
 
 impl OpenBucket {
@@ -36,11 +87,9 @@ impl OpenBucket {
     #[inline]
     pub(super) fn push(&mut self, row: impl ExactSizeIterator<Item = f64>, grown: &mut i64) {
         let (from, to) = (self.filled as usize, self.filled as usize + row.len());
-        if to > self.rows.len() {
-            return self.push_after_growing(row, grown);
-        }
-        for (place, value) in self.rows[from..to].iter_mut().zip(row) {
-            *place = value;
+        match self.store.rows_mut().get_mut(from..to) {
+            None => return self.push_after_growing(row, grown),
+            Some(places) => places.iter_mut().zip(row).for_each(|(place, value)| *place = value),
         }
         self.filled = to as u32;
     }
@@ -48,7 +97,7 @@ impl OpenBucket {
     /// What the next row will overwrite, as bits.
     #[inline]
     pub(super) fn next_bits(&self) -> u64 {
-        self.rows.get(self.filled as usize).map_or(0, |value| value.to_bits())
+        self.store.rows().get(self.filled as usize).map_or(0, |value| value.to_bits())
     }
 
     /// Rows double from one to [`ROWS_MAX`] and are then spread.
@@ -67,19 +116,20 @@ impl OpenBucket {
     }
 
     fn resize_rows(&mut self, length: usize) {
-        let mut rows = Vec::with_capacity(length);
-        rows.extend_from_slice(&self.rows[..self.filled as usize]);
-        rows.resize(length, f64::NAN);
-        self.rows = rows.into();
+        let rows = self.store.rows_mut();
+        let mut resized = Vec::from(std::mem::take(rows));
+        resized.truncate(self.filled as usize);
+        resized.reserve_exact(length - resized.len());
+        resized.resize(length, f64::NAN);
+        *rows = resized.into();
     }
 
     fn spread(&mut self, measures: usize) {
-        let digests =
-            self.digests.get_or_insert_with(|| Box::new(Digests(default_digests(measures))));
-        for (measure, digest) in digests.0.iter_mut().enumerate() {
-            add_column(&self.rows[..self.filled as usize], measures, measure, digest);
+        let filled = std::mem::take(&mut self.filled) as usize;
+        let Busy { rows, digests } = self.store.busy(measures);
+        for (measure, digest) in digests.iter_mut().enumerate() {
+            add_column(&rows[..filled], measures, measure, digest);
         }
-        self.filled = 0;
     }
 
     /// Give back room: newer events go to a newer bucket, and few follow here.
@@ -88,13 +138,20 @@ impl OpenBucket {
     pub(super) fn settle(&mut self, measures: usize, grown: &mut i64) {
         let before = self.heap_bytes() as i64;
         // Keys are half the size of values, from where digests keep keys.
-        if self.digests.is_some() || self.filled as usize > EXACT_MAX * measures {
+        if !self.is_rows() || self.filled as usize > EXACT_MAX * measures {
             self.spread(measures);
         }
-        if (self.filled as usize) < self.rows.len() {
+        if (self.filled as usize) < self.store.rows().len() {
             self.resize_rows(self.filled as usize);
         }
+        if let Store::Busy(busy) = &mut self.store {
+            busy.digests.iter_mut().for_each(OpenDigest::settle);
+        }
         *grown += self.heap_bytes() as i64 - before;
+    }
+
+    fn filled_rows(&self) -> &[f64] {
+        &self.store.rows()[..self.filled as usize]
     }
 
     /// One measure's values, where they are still rows.
@@ -104,8 +161,12 @@ impl OpenBucket {
 
     /// One of rows and, where there are any, a digest for each measure.
     pub(super) fn of(number: i32, rows: Box<[f64]>, digests: Option<Box<[OpenDigest]>>) -> Self {
-        let digests = digests.map(|digests| Box::new(Digests(digests)));
-        Self { number, filled: rows.len() as u32, rows, digests }
+        let filled = rows.len() as u32;
+        let store = match digests {
+            None => Store::Rows(rows),
+            Some(digests) => Store::Busy(Box::new(Busy { rows, digests })),
+        };
+        Self { number, filled, store }
     }
 
     /// Values in rows, of all measures together.
@@ -115,24 +176,24 @@ impl OpenBucket {
 
     /// One measure's place in each row, NaN where absent.
     pub(super) fn row_values(&self, measures: usize, measure: usize) -> impl Iterator<Item = f64> {
-        self.rows[..self.filled as usize].chunks_exact(measures).map(move |row| row[measure])
+        self.filled_rows().chunks_exact(measures).map(move |row| row[measure])
     }
 
     /// One digest a measure, or none while all values are rows.
     pub(super) fn digests(&self) -> &[OpenDigest] {
-        self.digests.as_ref().map_or(&[], |digests| &digests.0)
+        self.store.digests().unwrap_or_default()
     }
 
     /// Whether all values are still rows.
     pub(super) fn is_rows(&self) -> bool {
-        self.digests.is_none()
+        self.store.digests().is_none()
     }
 
     /// A copy of what one measure has gathered.
     pub(super) fn gathered(&self, measures: usize, measure: usize) -> OpenDigest {
-        let digest = self.digests.as_ref().map(|digests| digests.0[measure].clone());
+        let digest = self.store.digests().map(|digests| digests[measure].clone());
         let mut open = digest.unwrap_or_default();
-        add_column(&self.rows[..self.filled as usize], measures, measure, &mut open);
+        add_column(self.filled_rows(), measures, measure, &mut open);
         open
     }
 
@@ -141,28 +202,24 @@ impl OpenBucket {
         let Some((first, rest)) = parts.split_first() else { return OpenDigest::default() };
         let mut gathered = first.gathered(measures, measure);
         for part in rest {
-            if let Some(digests) = &part.digests {
-                gathered.absorb(&digests.0[measure]);
+            if let Some(digests) = part.store.digests() {
+                gathered.absorb(&digests[measure]);
             }
-            add_column(&part.rows[..part.filled as usize], measures, measure, &mut gathered);
+            add_column(part.filled_rows(), measures, measure, &mut gathered);
         }
         gathered
     }
 
     /// One bucket that holds what all of `parts` hold; not empty, of one number.
     pub(super) fn merged(parts: &[&Self], measures: usize) -> Self {
-        let mut merged = Self::new(parts[0].number);
+        let number = parts[0].number;
         let rows = parts.iter().map(|part| part.filled as usize).sum::<usize>() / measures;
         if rows <= ROWS_MAX && parts.iter().all(|part| part.is_rows()) {
-            let rows: Vec<&[f64]> =
-                parts.iter().map(|part| &part.rows[..part.filled as usize]).collect();
-            merged.rows = rows.concat().into();
-            merged.filled = merged.rows.len() as u32;
-            return merged;
+            let rows: Vec<&[f64]> = parts.iter().map(|part| part.filled_rows()).collect();
+            return Self::of(number, rows.concat().into(), None);
         }
         let gathered = |measure| Self::gathered_of(parts, measures, measure);
-        merged.digests = Some(Box::new(Digests((0..measures).map(gathered).collect())));
-        merged
+        Self::of(number, Box::default(), Some((0..measures).map(gathered).collect()))
     }
 
     /// Add one measure's values to a merge, copying no more of them than the rows.
@@ -170,15 +227,14 @@ impl OpenBucket {
     /// Rows that wait beside a histogram are merged as they are, finer than it would
     /// hold them: the open edge may be answered a little better than what is sealed.
     pub(super) fn fold(&self, measures: usize, measure: usize, merger: &mut Merger) {
-        let spread = self.digests.as_ref().map(|digests| &digests.0[measure]);
+        let spread = self.store.digests().map(|digests| &digests[measure]);
         match spread.filter(|digest| !digest.is_exact()) {
             // Exact ones are small, and may leave that tier together with their rows.
             None => merger.push_open(&self.gathered(measures, measure)),
             Some(digest) => {
                 merger.push_open(digest);
                 let mut rows = OpenDigest::default();
-                let filled = &self.rows[..self.filled as usize];
-                add_column(filled, measures, measure, &mut rows);
+                add_column(self.filled_rows(), measures, measure, &mut rows);
                 merger.push_open(&rows);
             }
         }
@@ -186,13 +242,11 @@ impl OpenBucket {
 
     /// Bytes taken from the allocator.
     pub(super) fn heap_bytes(&self) -> usize {
-        let digests = self.digests.as_ref().map_or(0, |digests| {
-            let each = digests.0.iter().map(|digest| allocated(digest.heap_bytes()));
-            allocated(size_of::<Digests>())
-                + allocated(size_of_val(&*digests.0))
-                + each.sum::<usize>()
+        let digests = self.store.digests().map_or(0, |digests| {
+            let each = digests.iter().map(|digest| allocated(digest.heap_bytes()));
+            allocated(size_of::<Busy>()) + allocated(size_of_val(digests)) + each.sum::<usize>()
         });
-        allocated(size_of_val(&*self.rows)) + digests
+        allocated(size_of_val(self.store.rows())) + digests
     }
 }
 
@@ -243,12 +297,12 @@ mod tests {
         }
     }
 
-    /// An open bucket is half a cache line, and rows take no more room than the next power of two.
+    /// An open bucket is three words, and rows take no more room than the next power of two.
     #[test]
     fn small_buckets_are_small() {
-        assert_eq!(32, size_of::<OpenBucket>());
+        assert_eq!(24, size_of::<OpenBucket>());
         for (events, rows) in [(1, 1), (2, 2), (3, 4), (16, 16), (17, 32)] {
-            assert_eq!(rows * 2, filled(events, &[]).rows.len(), "{events} events");
+            assert_eq!(rows * 2, filled(events, &[]).store.rows().len(), "{events} events");
         }
     }
 }

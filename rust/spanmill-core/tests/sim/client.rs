@@ -1,7 +1,9 @@
 //! Senders that lose answers and send again, and what each of them may expect to be counted.
 
-use spanmill_core::{Lsn, Sender};
+use spanmill_core::error::Error;
+use spanmill_core::{Engine, Lsn, Receipt, Sender};
 
+use super::columns::{self, Number};
 use super::otlp::{Event, request};
 use super::random::Random;
 
@@ -14,6 +16,7 @@ const SLOTS: u32 = 4;
 /// A span that is slower than this is bad.
 pub const SLOW_S: f64 = 1.0;
 
+const TENANTS: [&str; 3] = ["acme", "umbrella", "initech"];
 const MODELS: [&str; 5] = ["small", "large", "vision", "embed", "code"];
 
 /// How a client's batches are known again.
@@ -23,6 +26,8 @@ pub enum Known {
     ByContent,
     /// By a batch id.
     ById,
+    /// By their numbers: they come as columns.
+    ByNumber,
     /// They are not: each copy counts.
     Not,
 }
@@ -75,6 +80,7 @@ pub struct Client {
     /// Acknowledged, or given up on with what is held of it.
     pub done: Vec<Batch>,
     made: u64,
+    producer: u64,
 }
 
 /// How event times are drawn.
@@ -88,11 +94,24 @@ pub struct Times {
 impl Client {
     pub fn new(number: u64, known: Known) -> Self {
         let (open, done) = (Vec::new(), Vec::new());
-        Self { name: format!("client-{number}"), known, open, done, made: 0 }
+        Self { name: format!("client-{number}"), known, open, done, made: 0, producer: number + 1 }
+    }
+
+    /// Send a batch.
+    ///
+    /// # Errors
+    ///
+    /// The engine's.
+    pub fn send(&self, batch: &Batch, engine: &Engine) -> Result<Receipt, Error> {
+        if self.known != Known::ByNumber {
+            return engine.begin_traces(&batch.bytes, self.sender(batch));
+        }
+        let receipt = engine.begin_columns(&batch.bytes)?;
+        Ok(Receipt { response: columns::verdict(&receipt.response), ..receipt })
     }
 
     /// What it says of a batch beside its bytes.
-    pub fn sender<'a>(&'a self, batch: &'a Batch) -> Sender<'a> {
+    fn sender<'a>(&'a self, batch: &'a Batch) -> Sender<'a> {
         Sender { tenant: &self.name, batch_id: batch.id.as_deref() }
     }
 
@@ -111,15 +130,24 @@ impl Client {
         let has_ids = match self.known {
             Known::ByContent => true,
             Known::ById => random.once_in(2),
-            Known::Not => false,
+            Known::ByNumber | Known::Not => false,
         };
         let mut counts = Counts::default();
         let events: Vec<Event> = (0..1_u64 << slot)
             .map(|at| self.event((at, has_ids), now_ns, times, random, &mut counts))
             .collect();
-        let tenant = *random.pick(&["acme", "umbrella", "initech"]);
+        let tenant = *random.pick(&TENANTS);
+        let bytes = match self.known {
+            Known::ByNumber => columns::batch(
+                Number { producer: self.producer, seq: self.made },
+                (&self.name, tenant),
+                (&MODELS, &TENANTS),
+                &events,
+            ),
+            _ => request(&self.name, tenant, &events),
+        };
         self.open.push(Batch {
-            bytes: request(&self.name, tenant, &events),
+            bytes,
             id: (self.known == Known::ById).then(|| format!("{}/{}", self.name, self.made)),
             counts,
             first_sent_ns: None,
@@ -145,8 +173,8 @@ impl Client {
         let mut event = Event {
             end_ns: now_ns
                 + random.between(times.oldest_s, times.newest_s) * SECOND_NS
-                + random.below(SECOND_NS.unsigned_abs()) as i64,
-            lasted_ns: (ttft_s * 1.5e9) as i64,
+                + random.below(1_000_000) as i64 * 1_000,
+            lasted_ns: (ttft_s * 1.5e6) as i64 * 1_000,
             model: *random.pick(&MODELS),
             ttft_s,
             output_tokens: 1 + random.below(500),
@@ -159,7 +187,8 @@ impl Client {
                 event.end_ns = now_ns + 7_200 * SECOND_NS;
                 counts.rejected += 1;
             }
-            1 => {
+            // Columns have no way to say so.
+            1 if self.known != Known::ByNumber => {
                 event.lasted_ns = -SECOND_NS;
                 counts.rejected += 1;
             }

@@ -14,6 +14,7 @@
 
 mod check;
 mod client;
+mod columns;
 mod disk;
 mod otlp;
 mod random;

@@ -52,7 +52,7 @@ pub fn request(service: &str, tenant: &str, events: &[Event]) -> Vec<u8> {
     request
 }
 
-fn text(value: &str) -> Vec<u8> {
+pub fn text(value: &str) -> Vec<u8> {
     let mut any = Vec::new();
     field(1, value.as_bytes(), &mut any);
     any
@@ -70,20 +70,20 @@ fn int(value: u64) -> Vec<u8> {
     any
 }
 
-fn attribute(key: &str, any: &[u8], number: u64, out: &mut Vec<u8>) {
+pub fn attribute(key: &str, any: &[u8], number: u64, out: &mut Vec<u8>) {
     let mut pair = Vec::new();
     field(1, key.as_bytes(), &mut pair);
     field(2, any, &mut pair);
     field(number, &pair, out);
 }
 
-fn field(number: u64, contents: &[u8], out: &mut Vec<u8>) {
+pub fn field(number: u64, contents: &[u8], out: &mut Vec<u8>) {
     varint(number << 3 | 2, out);
     varint(contents.len() as u64, out);
     out.extend_from_slice(contents);
 }
 
-fn varint(mut value: u64, out: &mut Vec<u8>) {
+pub fn varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

@@ -47,7 +47,7 @@ pub fn compare(
     let twin = Engine::open_outside(&config, &outside).map_err(failed)?;
     for (_, at_ns, client, batch) in order {
         put(&clock, at_ns);
-        let _ = twin.begin_traces(&batch.bytes, client.sender(batch)).map_err(failed)?;
+        let _ = client.send(batch, &twin).map_err(failed)?;
     }
     put(&clock, now_ns);
     twin.tick().map_err(failed)?;

@@ -128,7 +128,8 @@ impl World {
     pub fn new(seed: u64, weakened: Weakened) -> Self {
         let mut random = Random::new(seed);
         let kind = Kind::draw(&mut random);
-        let kinds = [Known::ByContent, Known::ById, Known::ByContent, Known::Not];
+        let mut kinds = vec![Known::ByContent, Known::ById, Known::ByNumber, Known::Not];
+        kinds.rotate_left(random.below(4) as usize);
         let count = 2 + random.below(3) as usize;
         let clients = (0..).zip(kinds).take(count).map(|(n, known)| Client::new(n, known));
         Self {
@@ -264,7 +265,7 @@ impl World {
         let engine = self.engine.as_ref().expect("runs between crashes");
         let client = &self.clients[who];
         let batch = &client.open[which];
-        let outcome = engine.begin_traces(&batch.bytes, client.sender(batch));
+        let outcome = client.send(batch, engine);
         let known = client.known;
         let name = client.name.clone();
         self.disk.say(&format!(
