@@ -163,7 +163,7 @@ class EngineLimits(Section):
 
 
 class RetentionConfig(Section):
-    """How long sealed buckets stay on disk, by their width; memory holds them as long as here."""
+    """How long sealed buckets stay on disk, by their width: at least as long as in memory."""
 
     buckets_10s: Annotated[Seconds, Field(ge=360)] = 360.0
     """Ten seconds wide. While they are there, a window may start at any of them."""

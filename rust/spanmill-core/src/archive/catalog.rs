@@ -217,9 +217,10 @@ impl Catalog {
             for first in &mut mine.first {
                 *first = reader.i64()?;
             }
-            mine.to = reader.option()?;
+            mine.to = reader.option()?.map(number).transpose()?;
             for _ in 0..reader.count(17)? {
-                let extent = Extent { tier, from: reader.i64()?, to: reader.i64()? };
+                let (from, to) = (number(reader.i64()?)?, number(reader.i64()?)?);
+                let extent = Extent { tier, from, to };
                 if extent.from >= extent.to {
                     return Err(Damaged("lists a file of no range"));
                 }
@@ -228,4 +229,9 @@ impl Catalog {
         }
         Ok(catalog)
     }
+}
+
+/// A bucket's number, which is never longer than 32 bits.
+fn number(read: i64) -> Read<i64> {
+    i32::try_from(read).map(i64::from).map_err(|_| Damaged("lists a time that there is not"))
 }

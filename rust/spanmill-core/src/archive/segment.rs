@@ -292,3 +292,42 @@ impl Segment {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(texts: &[String]) -> Dictionary {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        Dictionary::read(&dictionary(&texts)).expect("what was written reads")
+    }
+
+    proptest! {
+        /// A dictionary finds each of its texts, and where any other would stand.
+        #[test]
+        fn texts_are_found(mut texts: Vec<String>, other: String, from in 0usize..9) {
+            texts.sort_unstable();
+            texts.dedup();
+            let dictionary = written(&texts);
+            for (at, text) in texts.iter().enumerate() {
+                prop_assert_eq!(Some(&**text), dictionary.get(at));
+                prop_assert_eq!(at, dictionary.place(at.min(from), text));
+            }
+            let wanted = texts.partition_point(|text| *text < other);
+            prop_assert_eq!(wanted, dictionary.place(0, &other));
+            prop_assert_eq!(None, dictionary.get(texts.len()));
+        }
+
+        /// Whatever the bytes, reading an index or a dictionary ends in one or in an error.
+        #[test]
+        fn any_index_is_safe(mut bytes: Vec<u8>) {
+            let _ = Dictionary::read(&bytes);
+            let _ = index(&bytes);
+            let mut head = Writer::default();
+            put_extent(&mut head, Extent { tier: 1, from: 5, to: 6 }, 36);
+            bytes.splice(0..0, head.0);
+            let _ = index(&bytes);
+        }
+    }
+}
