@@ -415,7 +415,8 @@ fn a_million_damaged_batches() {
     let rig = rig();
     let mut state = 1_u64;
     let mut draw = |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
     let good = three().body();
@@ -447,5 +448,8 @@ fn the_golden_batch_holds() {
     let ask = json!({"measure": "ttft", "q": [], "by": ["model"], "window_s": 600, "where": [],
         "end_ns": null, "view": null});
     let answer = parse(&rig.engine.query(&ask.to_string()).expect("answers"));
-    assert_eq!(json!([{"model": "atlas"}, 2]), json!([answer["series"][0]["dims"], answer["series"][0]["count"]]));
+    assert_eq!(
+        json!([{"model": "atlas"}, 2]),
+        json!([answer["series"][0]["dims"], answer["series"][0]["count"]])
+    );
 }
