@@ -60,6 +60,15 @@ def _wall(scenario: str) -> Callable[[list[Trial]], float]:
     return lambda trials: median(_of(trials, scenario, "spanmill"), "spans_per_s") / 1e6
 
 
+def _per_cpu(scenario: str) -> Callable[[list[Trial]], float]:
+    return lambda trials: median(_of(trials, scenario, "spanmill"), "spans_per_cpu_s") / 1e6
+
+
+def _sent_bytes(trials: list[Trial]) -> float:
+    found = [_span_bytes(trial) for trial in _of(trials, "spanbatch-4096", "spanmill")]
+    return statistics.median(found) if found else math.nan
+
+
 def _over(scenario: str, other: str) -> Callable[[list[Trial]], float]:
     return lambda trials: ratio(trials, scenario, other)
 
@@ -106,6 +115,8 @@ TARGETS: Final = (
     Target(
         "e2e-512", "the same, × signal_to_metrics", 8, _over("e2e-512", "signal_to_metrics"), " ×"
     ),
+    Target("spanbatch-4096", "events per CPU-second", 8, _per_cpu("spanbatch-4096"), " M"),
+    Target("spanbatch-4096", "bytes an event", 32, _sent_bytes, " B", at_most=True),
     Target("durability-4096", "spans/s, synced × off", 0.85, _durable(4096), " ×"),
     Target("durability-512", "spans/s, synced × off", 0.85, _durable(512), " ×"),
     Target("ack-latency", "acknowledged, p99", 10, _ack_p99, " ms", at_most=True),

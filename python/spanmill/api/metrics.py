@@ -180,6 +180,11 @@ def _state(stats: Mapping[str, Any]) -> Iterator[Metric]:
     )
     yield from _demoted(stats["demoted"])
     yield from _dedupe(stats["dedupe"])
+    yield GaugeMetricFamily(
+        "spanmill_dictionary_bytes",
+        "Memory held for the dictionaries of senders of columns.",
+        stats["dictionaries"]["bytes"],
+    )
 
 
 def _dedupe(held: Mapping[str, Any]) -> Iterator[Metric]:

@@ -429,7 +429,7 @@ fn a_million_damaged_batches() {
         if draw(8) == 0 {
             bytes.truncate(draw(bytes.len()));
         }
-        if round % 16 != 0 {
+        if !round.is_multiple_of(16) {
             bytes = spanmill_core::wire::with_checksum(&bytes).unwrap_or(bytes);
         }
         let _ = rig.engine.ingest_columns(&bytes);

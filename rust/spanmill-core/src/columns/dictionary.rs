@@ -346,3 +346,54 @@ impl Held {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `Series` of one attribute without a value.
+    const SERIES: &[u8] = b"\x12\x03\x0a\x01a";
+
+    fn extend(dictionaries: &Dictionaries, producer: u128, epoch: u64, series: &[&[u8]]) {
+        let bytes = dictionaries.of(producer).lock().extend(epoch, 0, series).expect("taken");
+        dictionaries.note(producer, bytes);
+    }
+
+    /// Past their number, senders that were silent longest are forgotten, an eighth at a time, and
+    /// the bytes that they held with them.
+    #[test]
+    fn the_silent_are_forgotten() {
+        let dictionaries = Dictionaries::new(16);
+        (0..16).for_each(|producer| extend(&dictionaries, producer, 1, &[SERIES]));
+        let (_, before) = dictionaries.held();
+        let _ = dictionaries.of(0);
+        extend(&dictionaries, 99, 1, &[SERIES]);
+        let (senders, bytes) = dictionaries.held();
+        assert_eq!((15, before / 16 * 15), (senders, bytes));
+        let known = |producer| dictionaries.of(producer).lock().len();
+        // The one who spoke last stays, and the third that was silent; the first two went.
+        assert_eq!([1, 1, 0], [known(0), known(3), known(1)]);
+    }
+
+    /// A newer epoch begins empty; the bytes of the older one are given back.
+    #[test]
+    fn an_epoch_ends_a_dictionary() {
+        let dictionaries = Dictionaries::new(16);
+        extend(&dictionaries, 1, 1, &[SERIES, b"", SERIES]);
+        let (_, before) = dictionaries.held();
+        extend(&dictionaries, 1, 2, &[SERIES]);
+        assert!(dictionaries.held().1 < before);
+        assert_eq!(1, dictionaries.of(1).lock().len());
+    }
+
+    /// Entries past the most there may be are refused before any of them is taken.
+    #[test]
+    fn dictionaries_are_bounded() {
+        let mut dictionary = Dictionary::default();
+        let error = dictionary.extend(1, 0, &vec![SERIES; ENTRIES_MAX + 1]).expect_err("too many");
+        assert!(error.to_string().contains("65537 entries"), "{error}");
+        assert_eq!(0, dictionary.len());
+        assert!(dictionary.extend(1, 0, &[b"\xff"]).is_err());
+        assert_eq!(0, dictionary.len());
+    }
+}

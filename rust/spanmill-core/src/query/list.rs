@@ -108,6 +108,8 @@ pub(crate) fn stats(state: &State) -> Json {
     shown["watermark_s"] = json!(time.watermark_ns.map(|ns| ns as f64 / SECOND_NS as f64));
     shown["batches"] = json!(time.lsn.0);
     shown["dedupe"] = state.sequence.dedupe_stats(state.clock.now_ns()).to_json();
+    let (dictionaries, bytes) = state.dictionaries.held();
+    shown["dictionaries"] = json!({ "held": dictionaries, "bytes": bytes });
     let mut series = Map::new();
     for view in &state.plan.views {
         let identities = view.grouping.identities.read();

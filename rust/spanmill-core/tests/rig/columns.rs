@@ -4,6 +4,9 @@ use spanmill_core::wire::with_checksum;
 
 use super::{attribute, field, text, varint};
 
+/// Attributes by key.
+pub type Pairs = Vec<(String, String)>;
+
 /// One batch; every part can be made wrong.
 #[derive(Clone)]
 pub struct Columns {
@@ -16,7 +19,7 @@ pub struct Columns {
     pub n: u64,
     pub dict_base: u64,
     /// Resource and span attributes of each new entry.
-    pub new_series: Vec<(Vec<(String, String)>, Vec<(String, String)>)>,
+    pub new_series: Vec<(Pairs, Pairs)>,
     pub series: Vec<u32>,
     pub starts_us: Vec<u32>,
     pub durations_us: Vec<u32>,
