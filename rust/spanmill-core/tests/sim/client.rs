@@ -175,7 +175,7 @@ impl Client {
                 + random.between(times.oldest_s, times.newest_s) * SECOND_NS
                 + random.below(1_000_000) as i64 * 1_000,
             lasted_ns: (ttft_s * 1.5e6) as i64 * 1_000,
-            model: *random.pick(&MODELS),
+            model: random.pick::<&str>(&MODELS),
             ttft_s,
             output_tokens: 1 + random.below(500),
             is_error: random.once_in(20),
