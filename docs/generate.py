@@ -176,7 +176,8 @@ class _OneOfEach:
                     "durable": 0,
                 },
                 "checkpoint": {"count": 1, "failed": 0, "lsn": 0, "bytes": 0, "seconds": 0.0},
-                "dedupe": {
+                "dictionaries": {"held": 0, "bytes": 0},
+    "dedupe": {
                     "horizon_s": 900.0,
                     "entries": 0,
                     "bytes": 0,
