@@ -177,7 +177,7 @@ class _OneOfEach:
                 },
                 "checkpoint": {"count": 1, "failed": 0, "lsn": 0, "bytes": 0, "seconds": 0.0},
                 "dictionaries": {"held": 0, "bytes": 0},
-    "dedupe": {
+                "dedupe": {
                     "horizon_s": 900.0,
                     "entries": 0,
                     "bytes": 0,
