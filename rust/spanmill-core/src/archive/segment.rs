@@ -326,7 +326,7 @@ mod tests {
             let _ = index(&bytes);
             let mut head = Writer::default();
             put_extent(&mut head, Extent { tier: 1, from: 5, to: 6 }, 36);
-            bytes.splice(0..0, head.0);
+            let _ = bytes.splice(0..0, head.0);
             let _ = index(&bytes);
         }
     }
