@@ -176,7 +176,6 @@ class _OneOfEach:
                     "durable": 0,
                 },
                 "sealed_files": {"files": 0, "bytes": [0] * 5, "shed": 0, "backlog_bytes": 0},
-                "dictionaries": {"senders": 0, "bytes": 0},
                 "checkpoint": {"count": 1, "failed": 0, "lsn": 0, "bytes": 0, "seconds": 0.0},
                 "dictionaries": {"held": 0, "bytes": 0},
                 "dedupe": {

@@ -192,7 +192,7 @@ def test_a_failed_journal_stops_the_daemon(
 def test_a_full_disk_is_waited_out(
     maintain: Callable[[Any], Maintenance], wait_until: Callable[..., None]
 ) -> None:
-    """A tick that says why it failed is logged once, is no standstill, and is followed by others."""
+    """A tick that says why it failed is logged once, is no standstill, and others follow."""
     engine = Ticking()
     engine.error = StartError("data: No space left on device")
     with structlog.testing.capture_logs() as logged:

@@ -34,13 +34,6 @@ def durability(stats: Mapping[str, Any]) -> Iterator[Metric]:
         yield from _journal(journal)
         yield from _checkpoint(stats["checkpoint"], journal)
         yield from _sealed(stats["sealed_files"])
-    held = stats["dictionaries"]
-    yield GaugeMetricFamily(
-        "spanmill_dictionaries", "Senders of SpanBatch whose dictionary is held.", held["senders"]
-    )
-    yield GaugeMetricFamily(
-        "spanmill_dictionaries_bytes", "Memory held for those dictionaries.", held["bytes"]
-    )
 
 
 def _journal(journal: Mapping[str, Any]) -> Iterator[Metric]:

@@ -168,8 +168,6 @@ impl Upkeep {
         stats["durability"] = json!(self.config.durability);
         stats["journal"] = json!(self.state.journal().map(Journal::stats));
         stats["sealed_files"] = json!(self.state.archive().map(Archive::figures));
-        let (senders, bytes) = self.state.dictionaries.held();
-        stats["dictionaries"] = json!({ "senders": senders, "bytes": bytes });
         stats["checkpoint"] = json!(*self.last.lock());
     }
 }
