@@ -87,7 +87,7 @@ Medians of {runs} trials of {seconds:g} s, each on a fresh server; ratios are ta
 round first. The loader shares the cores.
 {attributes} span and {resource_attributes} resource attributes, {series:,} series, fresh ids \
 and times at every send.
-spanmill syncs its journal before it acknowledges, unless a row says otherwise; the others keep nothing.
+spanmill syncs its journal before it acknowledges, unless a row says otherwise; others keep nothing.
 `ack-latency`: open loop at {ack_load:.0%} of spanmill's `e2e-512`, 512 spans a request, timed \
 from the intended send, one API query a second beside it. `query-latency`: the same load, ten \
 queries a second, timed from when they were due. `query-ingest`: a closed loop of 4,096 spans a \
