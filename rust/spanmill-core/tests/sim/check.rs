@@ -92,6 +92,8 @@ pub fn answers(engine: &Engine) -> Json {
             row["id"] = Json::Null;
         }
         let rows = view["series"].as_array_mut().expect("series");
+        // One that holds nothing is let go of at some time.
+        rows.retain(|row| row["count"] != json!(0));
         rows.sort_by_key(|row| row["dims"].to_string());
     }
     json!({ "answers": answers, "slos": slos, "events": events })
