@@ -147,10 +147,12 @@ def answers(daemon: Daemon, now_ns: int) -> dict[str, Any]:
     ranged = daemon.client.query_range("ttft", by=["model"], window="2m", end=end, step="10s")
     asked["ttft in steps"] = ranged["series"]
     for name in ("ttft-fast", "errors"):
-        asked[name] = [
+        budgets = [
             {key: budget[key] for key in ("group", "good", "bad", "total", "budget_left", "burn")}
             for budget in daemon.client.slo(name)
         ]
+        # Groups come in the order of their first events, and senders race.
+        asked[name] = sorted(budgets, key=lambda budget: json.dumps(budget["group"]))
     return asked
 
 
