@@ -75,7 +75,7 @@ impl Scratch {
 /// What only the sealer touches: one at a time. Readers never wait for it.
 #[derive(Default)]
 struct Sealer {
-    /// Where sealed buckets are written; nowhere until there is a journal.
+    /// Who else is handed sealed buckets.
     sink: Option<Box<dyn SealSink>>,
     /// The last pass demoted: what it gave up is still to be let go.
     demoted: bool,
