@@ -40,7 +40,7 @@ fn config(folder: &std::path::Path, limits_series: usize, objectives: Json) -> C
         "limits": {"series": limits_series, "tenant_series": limits_series, "groups": 100,
             "dimension_values": 10_000, "companion_bytes": 1 << 26, "dimension_bytes": 256,
             "sources": 100, "request_bytes": 1 << 24, "memory": 1_u64 << 31,
-            "dedupe_horizon": 900.0, "dedupe_entries": 100_000, "producers": 1_000},
+            "disk": 1_u64 << 34, "dedupe_horizon": 900.0, "dedupe_entries": 100_000, "producers": 1_000},
     });
     Config::from_json(&config.to_string()).expect("valid")
 }
